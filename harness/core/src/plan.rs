@@ -1,0 +1,63 @@
+//! The plan: everything a run is meant to do, as plain data that can be read, edited and run again.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The version of the format of `plan.json`.
+pub const PLAN_VERSION: u32 = 1;
+
+/// Everything that a run is meant to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// [`PLAN_VERSION`].
+    pub version: u32,
+    /// What is asked.
+    pub workload: String,
+    /// The system under audit.
+    pub target: String,
+    /// The planted defect, if any.
+    #[serde(default)]
+    pub bug: Option<String>,
+    /// Settings of the target, e.g. `binary` or `read-mode`.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+    /// How many nodes.
+    pub nodes: usize,
+    /// How many clients act at once; worker `i` is bound to node `i mod nodes`.
+    pub concurrency: usize,
+    /// Operations per second over all clients; `None` is as fast as they can.
+    pub rate: Option<f64>,
+    /// How many objects (keys) the workload uses.
+    pub keys: u64,
+    /// Load without faults before the load with faults.
+    pub warmup_ms: u64,
+    /// Load with faults.
+    pub duration_ms: u64,
+    /// How long an operation may take before its outcome counts as unknown.
+    pub op_timeout_ms: u64,
+    /// The longest wait for all nodes to be ready, at the start and again after the faults.
+    pub ready_timeout_ms: u64,
+    /// The root of everything random.
+    pub seed: u64,
+    /// The kinds of fault asked for; each must prove to bite at least once.
+    pub fault_kinds: Vec<String>,
+    /// What is broken, when, and for how long.
+    pub faults: Vec<FaultStep>,
+}
+
+/// One fault of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultStep {
+    /// When it is injected, from the start of the load.
+    pub at_ms: u64,
+    /// How long it lasts.
+    pub for_ms: u64,
+    /// Its kind, e.g. `partition`.
+    pub fault: String,
+    /// Whom and how, in the fault's own terms.
+    pub args: Value,
+}
