@@ -32,6 +32,18 @@ pub trait Model: Send + Sync {
     /// The operation in words, e.g. `write 3`.
     fn describe(&self, call: &Self::Call) -> String;
 
+    /// Whether the call never changes any state. A search places such a call as soon as it fits.
+    fn reads_only(&self, call: &Self::Call) -> bool {
+        let _ = call;
+        false
+    }
+
+    /// How much memory a state takes, in bytes, with everything it alone keeps alive. Memory budgets
+    /// rely on it.
+    fn state_bytes(&self, state: &Self::State) -> usize {
+        size_of_val(state)
+    }
+
     /// Looks over all calls of one object and says for each open one (an operation whose end is unknown)
     /// what a search may assume about it. The default assumes nothing.
     fn open_calls(&self, calls: &[Self::Call], open: &[usize]) -> Vec<Open> {

@@ -1,0 +1,332 @@
+//! The cluster: real processes, each in namespaces of its own, that can be killed and started again.
+
+use std::io::{BufRead, BufReader};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ordeal_core::{BoxFuture, Cluster, ClusterSpec, Event, EventKind, Fabric, NodeSpec, Process, Target};
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::sandbox::{Network, node_ip, wrap};
+use crate::{Journal, RunDir};
+
+/// So many of a node's last lines are kept in the history when it dies unexpectedly.
+const LAST_LINES: usize = 20;
+/// Pause between two questions whether a node is ready.
+const READY_POLL: Duration = Duration::from_millis(20);
+/// The longest single question.
+const READY_ASK: Duration = Duration::from_millis(1000);
+
+/// The nodes of a cluster of so many, keeping their data in the run directory.
+pub fn cluster_spec(nodes: usize, dir: &RunDir) -> ClusterSpec {
+    let node = |index: usize| {
+        let id = format!("n{}", index + 1);
+        let data_dir = dir.node(&id).join("data");
+        NodeSpec {
+            index,
+            ip: node_ip(index),
+            id,
+            data_dir,
+        }
+    };
+    ClusterSpec {
+        nodes: (0..nodes).map(node).collect(),
+    }
+}
+
+/// The processes of a system under audit.
+pub(crate) struct LocalCluster {
+    spec: ClusterSpec,
+    target: Arc<dyn Target>,
+    network: Network,
+    nodes: Vec<Node>,
+    dir: RunDir,
+    harness: PathBuf,
+    journal: Journal,
+}
+
+struct Node {
+    state: Mutex<State>,
+    /// The process id of the node's init; `None` while nothing of the node runs.
+    init: watch::Sender<Option<i32>>,
+}
+
+#[derive(Default)]
+struct State {
+    death_expected: bool,
+}
+
+impl LocalCluster {
+    /// A cluster whose nodes are all down.
+    pub(crate) fn new(
+        spec: ClusterSpec,
+        target: Arc<dyn Target>,
+        network: Network,
+        dir: RunDir,
+        harness: PathBuf,
+        journal: Journal,
+    ) -> Arc<Self> {
+        let nodes = spec.nodes.iter().map(|_| Node {
+            state: Mutex::default(),
+            init: watch::Sender::new(None),
+        });
+        let nodes = nodes.collect();
+        Arc::new(LocalCluster {
+            spec,
+            target,
+            network,
+            nodes,
+            dir,
+            harness,
+            journal,
+        })
+    }
+
+    fn state(&self, node: usize) -> MutexGuard<'_, State> {
+        self.nodes[node]
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the node's process and a task that waits for its end.
+    async fn spawn(self: &Arc<Self>, index: usize) -> Result<(), String> {
+        if self.init_pid(index).is_some() {
+            return Ok(());
+        }
+        let node = &self.spec.nodes[index];
+        let launch = self.target.launch(node, &self.spec).map_err(|e| e.to_string())?;
+        let launch = launch.ok_or("the target has no processes to start")?;
+        let home = self.dir.node(&node.id);
+        let fail = |what: &str, e: std::io::Error| format!("{}: cannot {what}: {e}", node.id);
+        std::fs::create_dir_all(&node.data_dir).map_err(|e| fail("create its data directory", e))?;
+        let log = |name: &str| {
+            std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(home.join(name))
+        };
+        let (stdout, stderr) = (
+            log("stdout.log").map_err(|e| fail("log", e))?,
+            log("stderr.log").map_err(|e| fail("log", e))?,
+        );
+        let (report, child_end) = std::io::pipe().map_err(|e| fail("create a pipe", e))?;
+
+        let program = launch.program.as_os_str();
+        let network = self.network.node(index);
+        let wrapped = wrap(
+            self.harness.as_os_str(),
+            &node.id,
+            network,
+            child_end.as_fd(),
+            program,
+            &launch.args,
+        );
+        let mut command = tokio::process::Command::from(wrapped);
+        command.env_clear().envs(launch.env).current_dir(&home);
+        command
+            .stdin(std::process::Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr);
+        let mut child = command.spawn().map_err(|e| fail("start its process", e))?;
+        drop(child_end);
+        let reported = tokio::task::spawn_blocking(move || {
+            let mut line = String::new();
+            BufReader::new(report).read_line(&mut line).map(|_| line)
+        });
+        let line = reported
+            .await
+            .map_err(|e| e.to_string())?
+            .map_err(|e| fail("learn its process id", e))?;
+        let init = line
+            .trim()
+            .parse()
+            .map_err(|_| format!("{}: its init process did not start", node.id))?;
+        self.state(index).death_expected = false;
+        self.nodes[index].init.send_replace(Some(init));
+        tracing::info!(node = node.id, init, program = %launch.program.display(), "started");
+
+        let cluster = Arc::clone(self);
+        tokio::spawn(async move {
+            let status = child
+                .wait()
+                .await
+                .map_or_else(|e| e.to_string(), |s| s.to_string());
+            cluster.ended(index, status).await;
+        });
+        Ok(())
+    }
+
+    /// Everything of the node has ended: the shim only ends after the whole PID namespace.
+    async fn ended(&self, index: usize, status: String) {
+        let node = &self.spec.nodes[index];
+        let expected = self.state(index).death_expected;
+        self.nodes[index].init.send_replace(None);
+        tracing::info!(node = node.id, status, expected, "ended");
+        if expected {
+            return;
+        }
+        let log = self.last_lines(&node.id);
+        let value = json!({"node": node.id, "status": status, "expected": false, "log": log});
+        let _ = self.note("node-exited", value).await;
+    }
+
+    /// The last lines that a node printed to its standard error.
+    pub(crate) fn last_lines(&self, id: &str) -> Vec<String> {
+        let bytes = std::fs::read(self.dir.node(id).join("stderr.log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let mut lines: Vec<String> = text.lines().rev().take(LAST_LINES).map(str::to_owned).collect();
+        lines.reverse();
+        lines
+    }
+
+    /// Records something that happened to the cluster.
+    pub(crate) async fn note(
+        &self,
+        f: &'static str,
+        value: serde_json::Value,
+    ) -> Result<(), crate::RecorderError> {
+        self.journal
+            .record(nemesis_event(&self.journal, EventKind::Info, f, value))
+            .await
+    }
+
+    /// Waits until every node is ready. Returns the ids of those that are not after `timeout`, or as soon
+    /// as one has died while this waited.
+    pub(crate) async fn wait_ready(&self, timeout: Duration) -> Vec<String> {
+        let deadline = tokio::time::Instant::now() + timeout;
+        let mut waiting: Vec<usize> = (0..self.nodes.len()).collect();
+        loop {
+            let mut still = Vec::new();
+            for &index in &waiting {
+                if !self.ready(index).await {
+                    still.push(index);
+                }
+            }
+            waiting = still;
+            let dead = waiting.iter().any(|&i| self.init_pid(i).is_none());
+            if waiting.is_empty() || dead || tokio::time::Instant::now() >= deadline {
+                return waiting.iter().map(|&i| self.spec.nodes[i].id.clone()).collect();
+            }
+            tokio::time::sleep(READY_POLL).await;
+        }
+    }
+
+    /// Starts every node that is down.
+    pub(crate) async fn start_all(self: &Arc<Self>) -> Result<(), String> {
+        for index in 0..self.nodes.len() {
+            self.spawn(index).await?;
+        }
+        Ok(())
+    }
+
+    /// Kills every node and waits until nothing of any is left.
+    pub(crate) async fn stop(&self) {
+        for index in 0..self.nodes.len() {
+            self.expect_death(index);
+            if let Some(pid) = self.init_pid(index) {
+                let _ = nix::sys::signal::kill(
+                    nix::unistd::Pid::from_raw(pid),
+                    nix::sys::signal::Signal::SIGKILL,
+                );
+            }
+        }
+        for index in 0..self.nodes.len() {
+            self.gone(index).await;
+        }
+    }
+}
+
+/// The cluster as faults hold it: starting a node needs shared ownership, which the trait hides.
+#[derive(Clone)]
+pub(crate) struct Handle(pub(crate) Arc<LocalCluster>);
+
+impl Cluster for Handle {
+    fn spec(&self) -> &ClusterSpec {
+        self.0.spec()
+    }
+
+    fn init_pid(&self, node: usize) -> Option<i32> {
+        self.0.init_pid(node)
+    }
+
+    fn network(&self, node: usize) -> BorrowedFd<'_> {
+        self.0.network.node(node)
+    }
+
+    fn fabric(&self) -> &dyn Fabric {
+        &self.0.network
+    }
+
+    fn expect_death(&self, node: usize) {
+        self.0.expect_death(node);
+    }
+
+    fn gone(&self, node: usize) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.gone(node))
+    }
+
+    fn start(&self, node: usize) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(self.0.spawn(node))
+    }
+
+    fn primaries(&self) -> BoxFuture<'_, Option<Vec<usize>>> {
+        Box::pin(async {
+            match self.0.target.primary() {
+                Some(primary) => Some(primary.primaries(&self.0.spec).await),
+                None => None,
+            }
+        })
+    }
+
+    fn ready(&self, node: usize) -> BoxFuture<'_, bool> {
+        Box::pin(self.0.ready(node))
+    }
+}
+
+impl LocalCluster {
+    pub(crate) fn spec(&self) -> &ClusterSpec {
+        &self.spec
+    }
+
+    fn init_pid(&self, node: usize) -> Option<i32> {
+        *self.nodes[node].init.borrow()
+    }
+
+    fn expect_death(&self, node: usize) {
+        self.state(node).death_expected = true;
+    }
+
+    async fn gone(&self, node: usize) {
+        // The sender lives as long as the cluster, so waiting cannot fail.
+        let _ = self.nodes[node].init.subscribe().wait_for(Option::is_none).await;
+    }
+
+    async fn ready(&self, node: usize) -> bool {
+        let asked = self.target.ready(&self.spec.nodes[node]);
+        tokio::time::timeout(READY_ASK, asked).await.unwrap_or(false)
+    }
+}
+
+/// An event of the harness itself.
+pub(crate) fn nemesis_event(
+    journal: &Journal,
+    kind: EventKind,
+    f: &'static str,
+    value: serde_json::Value,
+) -> Event {
+    Event {
+        index: 0,
+        time: journal.now(),
+        process: Process::nemesis(),
+        kind,
+        f: f.into(),
+        value,
+        key: None,
+        node: None,
+        error: None,
+    }
+}

@@ -1,0 +1,342 @@
+//! One run from the first process to the last: the phases, in order.
+//!
+//! start → warm-up → load with faults → heal → settle → final reads → stop
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use ordeal_core::{EventKind, Fault, Plan, Target, TargetError, Workload};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::cluster::{Handle, LocalCluster, cluster_spec, nemesis_event};
+use crate::drive::Driver;
+use crate::load::{Clients, LoadError, Source};
+use crate::progress::Totals;
+use crate::sandbox::{Network, SandboxError};
+use crate::{Journal, Progress, Recorder, RecorderError, RunDir};
+
+/// Everything a run needs.
+pub struct Audit {
+    /// What to do.
+    pub plan: Plan,
+    /// The system, configured as the plan says.
+    pub target: Arc<dyn Target>,
+    /// What is asked.
+    pub workload: Arc<dyn Workload>,
+    /// The kinds of fault that the plan uses.
+    pub faults: Vec<Arc<dyn Fault>>,
+    /// Where everything is written.
+    pub dir: RunDir,
+    /// The program to run as a node's init: this binary.
+    pub harness: PathBuf,
+    /// For whoever watches.
+    pub progress: Arc<Progress>,
+    /// Turns true when the run should end early.
+    pub interrupt: watch::Receiver<bool>,
+}
+
+/// A phase of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nodes are started.
+    Start,
+    /// Load without faults.
+    WarmUp,
+    /// Load with faults.
+    Load,
+    /// Every fault is undone.
+    Heal,
+    /// Waiting until every node is ready again.
+    Settle,
+    /// The end state is read from every node.
+    FinalReads,
+    /// Nodes are stopped.
+    Stop,
+}
+
+impl Phase {
+    /// Its name in histories.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::Start => "start",
+            Phase::WarmUp => "warm-up",
+            Phase::Load => "load",
+            Phase::Heal => "heal",
+            Phase::Settle => "settle",
+            Phase::FinalReads => "final-reads",
+            Phase::Stop => "stop",
+        }
+    }
+}
+
+/// What a run leaves besides its directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Events in the history.
+    pub events: u64,
+    /// Operations by outcome.
+    pub totals: Totals,
+    /// Whether it was ended early.
+    pub interrupted: bool,
+}
+
+/// Why a run could not be carried out. Never a verdict on the system.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// No sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The history could not be written.
+    #[error(transparent)]
+    Recorder(#[from] RecorderError),
+    /// The target cannot do what was asked.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The cluster did not come up.
+    #[error("the cluster did not start: {0}")]
+    Start(String),
+    /// The plan asks for the impossible.
+    #[error("{0}")]
+    Plan(String),
+    /// A part of the harness panicked.
+    #[error("the harness failed: {0}")]
+    Harness(String),
+}
+
+impl From<LoadError> for RunError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Recorder(e) => RunError::Recorder(e),
+            LoadError::Target(e) => RunError::Target(e),
+            LoadError::Panic(e) => RunError::Harness(e),
+        }
+    }
+}
+
+/// Carries out the plan. Must be called inside the sandbox if the target has processes.
+///
+/// # Errors
+/// When the run could not be carried out; what was recorded by then is in the directory.
+pub async fn run(audit: Audit) -> Result<Summary, RunError> {
+    let (recorder, journal) = Recorder::start(&audit.dir.history())?;
+    let progress = Arc::clone(&audit.progress);
+    let interrupt = audit.interrupt.clone();
+    let failure = journal.clone();
+    let carried_out = tokio::select! {
+        done = carry_out(audit, journal) => done,
+        error = failure.failed() => Err(RunError::Recorder(error)),
+    };
+    drop(failure);
+    let events = match carried_out {
+        Ok(()) => tokio::task::spawn_blocking(|| recorder.finish())
+            .await
+            .map_err(|e| RunError::Harness(e.to_string()))??,
+        Err(error) => return Err(error),
+    };
+    let interrupted = *interrupt.borrow();
+    Ok(Summary {
+        events,
+        totals: progress.totals(),
+        interrupted,
+    })
+}
+
+async fn carry_out(audit: Audit, journal: Journal) -> Result<(), RunError> {
+    let spec = cluster_spec(audit.plan.nodes, &audit.dir);
+    let phases = Phases {
+        journal: journal.clone(),
+        progress: Arc::clone(&audit.progress),
+    };
+    phases.enter(Phase::Start).await?;
+    let driver = start_cluster(&audit, &spec, &journal).await?;
+    let clients = Arc::new(Clients {
+        journal,
+        target: Arc::clone(&audit.target),
+        workload: Arc::clone(&audit.workload),
+        spec,
+        op_timeout: Duration::from_millis(audit.plan.op_timeout_ms),
+        progress: Arc::clone(&audit.progress),
+        next_process: AtomicU64::new(0),
+    });
+    let worked = work(&audit, &clients, driver.as_ref(), &phases).await;
+    phases.enter(Phase::Stop).await?;
+    if let Some(driver) = &driver {
+        driver.cluster.0.stop().await;
+    }
+    worked
+}
+
+/// From the warm-up to the final reads.
+async fn work(
+    audit: &Audit,
+    clients: &Arc<Clients>,
+    driver: Option<&Driver>,
+    phases: &Phases,
+) -> Result<(), RunError> {
+    let plan = &audit.plan;
+    let source = Arc::new(Source::new(audit.workload.generator(plan), plan.rate));
+    for (phase, duration_ms) in [(Phase::WarmUp, plan.warmup_ms), (Phase::Load, plan.duration_ms)] {
+        if *audit.interrupt.borrow() || duration_ms == 0 {
+            continue;
+        }
+        phases.enter(phase).await?;
+        let start = Instant::now();
+        let stop = stop_at(
+            start + Duration::from_millis(duration_ms),
+            audit.interrupt.clone(),
+        );
+        let mut faults = tokio::task::JoinSet::new();
+        if let (Phase::Load, Some(driver)) = (phase, driver) {
+            for fault in &audit.faults {
+                let steps = plan
+                    .faults
+                    .iter()
+                    .filter(|s| s.fault == fault.name())
+                    .cloned()
+                    .collect();
+                faults.spawn(driver.clone().drive(Arc::clone(fault), steps, start));
+            }
+        }
+        clients.load(&source, plan.concurrency, &stop).await?;
+        if *audit.interrupt.borrow() {
+            faults.abort_all();
+        }
+        while let Some(driven) = faults.join_next().await {
+            match driven {
+                Ok(driven) => driven?,
+                Err(e) if e.is_cancelled() => {}
+                Err(e) => return Err(RunError::Harness(e.to_string())),
+            }
+        }
+    }
+    phases.enter(Phase::Heal).await?;
+    if let Some(driver) = driver {
+        for fault in &audit.faults {
+            driver.heal(&**fault).await?;
+        }
+    }
+    if *audit.interrupt.borrow() {
+        return phases.interrupted().await;
+    }
+    phases.enter(Phase::Settle).await?;
+    if let Some(driver) = driver {
+        settle(&driver.cluster.0, plan).await?;
+    }
+    phases.enter(Phase::FinalReads).await?;
+    let finals = Arc::new(Source::new(audit.workload.final_generator(plan), None));
+    let deadline = Instant::now() + Duration::from_millis(plan.ready_timeout_ms);
+    clients.final_reads(&finals, &audit.interrupt, deadline).await?;
+    if *audit.interrupt.borrow() {
+        return phases.interrupted().await;
+    }
+    Ok(())
+}
+
+/// Starts the nodes and waits until all are ready. `None` for a target without processes.
+async fn start_cluster(
+    audit: &Audit,
+    spec: &ordeal_core::ClusterSpec,
+    journal: &Journal,
+) -> Result<Option<Driver>, RunError> {
+    let Some(first) = spec.nodes.first() else {
+        return Err(RunError::Plan("a cluster needs at least one node".to_owned()));
+    };
+    if audit.target.launch(first, spec)?.is_none() {
+        return match audit.plan.faults.is_empty() {
+            true => Ok(None),
+            false => Err(RunError::Plan(format!(
+                "target `{}` has no processes to break: run it with `--faults none`",
+                audit.target.name()
+            ))),
+        };
+    }
+    let network = Network::build(spec.nodes.len())?;
+    let (target, dir) = (Arc::clone(&audit.target), audit.dir.clone());
+    let cluster = LocalCluster::new(
+        spec.clone(),
+        target,
+        network,
+        dir,
+        audit.harness.clone(),
+        journal.clone(),
+    );
+    cluster.start_all().await.map_err(RunError::Start)?;
+    let unready = cluster
+        .wait_ready(Duration::from_millis(audit.plan.ready_timeout_ms))
+        .await;
+    if let Some(id) = unready.first() {
+        let said = cluster.last_lines(id).join("\n    ");
+        let ids = unready.join(", ");
+        cluster.stop().await;
+        return Err(RunError::Start(format!(
+            "{ids} not ready; the last that {id} said:\n    {said}"
+        )));
+    }
+    let driver = Driver {
+        journal: journal.clone(),
+        cluster: Handle(cluster),
+        progress: Arc::clone(&audit.progress),
+    };
+    let primary = driver.has_primary().await;
+    tracing::info!(nodes = spec.nodes.len(), primary, "the cluster is ready");
+    Ok(Some(driver))
+}
+
+/// Starts what died by itself, and waits until every node is ready again.
+async fn settle(cluster: &Arc<LocalCluster>, plan: &Plan) -> Result<(), RunError> {
+    cluster.start_all().await.map_err(RunError::Start)?;
+    for id in cluster
+        .wait_ready(Duration::from_millis(plan.ready_timeout_ms))
+        .await
+    {
+        cluster
+            .note(
+                "node-not-ready",
+                json!({"node": id, "after_ms": plan.ready_timeout_ms}),
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+/// Marks phases in the history and for whoever watches.
+struct Phases {
+    journal: Journal,
+    progress: Arc<Progress>,
+}
+
+impl Phases {
+    async fn enter(&self, phase: Phase) -> Result<(), RunError> {
+        tracing::info!(phase = phase.as_str(), "phase");
+        self.progress.enter(phase);
+        self.note("phase", json!(phase.as_str())).await
+    }
+
+    async fn interrupted(&self) -> Result<(), RunError> {
+        self.note("interrupted", Value::Null).await
+    }
+
+    async fn note(&self, f: &'static str, value: Value) -> Result<(), RunError> {
+        Ok(self
+            .journal
+            .record(nemesis_event(&self.journal, EventKind::Info, f, value))
+            .await?)
+    }
+}
+
+/// A flag that turns true at `deadline`, or earlier when interrupted.
+fn stop_at(deadline: Instant, mut interrupt: watch::Receiver<bool>) -> watch::Receiver<bool> {
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = tokio::time::sleep_until(deadline) => {}
+            Ok(_) = interrupt.wait_for(|interrupted| *interrupted) => {}
+        }
+        stop.send_replace(true);
+    });
+    stopped
+}
