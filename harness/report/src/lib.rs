@@ -6,7 +6,7 @@ mod text;
 mod words;
 
 pub use html::html;
-pub use text::{Style, text};
+pub use text::{Style, history, text};
 
 use std::path::Path;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use ordeal_core::{Anomaly, Finding, Verdict};
+use ordeal_core::{Anomaly, Event, Finding, History, Verdict};
 
 use crate::{Judged, words};
 
@@ -137,6 +137,15 @@ fn write_anomaly(out: &mut String, judged: &Judged<'_>, anomaly: &Anomaly) -> st
         writeln!(out, "        … and {} more events", anomaly.events.len() - EVENTS)?;
     }
     writeln!(out)
+}
+
+/// A history as text, a line an event; with a key, only the events about it and those of the harness.
+pub fn history(history: &History, key: Option<&str>) -> String {
+    let about = |event: &&Event| match (key, &event.key) {
+        (Some(wanted), Some(key)) => key.to_string() == wanted,
+        (Some(_), None) | (None, _) => true,
+    };
+    history.events.iter().filter(about).map(|event| words::event(event) + "\n").collect()
 }
 
 #[cfg(test)]

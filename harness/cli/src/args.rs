@@ -1,0 +1,230 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Audits what distributed systems promise: runs a system's real processes in a private sandbox, drives
+/// clients against it, breaks things, and judges what the clients saw.
+#[derive(Debug, Parser)]
+#[command(name = "ordeal", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  valid                    1  a violation was found
+  2  wrong usage              3  undecided (unknown or vacuous)
+  4  the harness itself failed";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Audit a system
+    Run(Box<RunArgs>),
+    /// Judge a recorded run again, or any history file
+    Check(CheckArgs),
+    /// Show a run: its verdict, or its history line by line
+    Show(ShowArgs),
+    /// List what there is: targets, workloads, faults, checkers, bugs
+    List(ListArgs),
+    /// Say what this machine has and what each lack costs
+    Doctor,
+    /// Run one node of a reference target (the harness does this)
+    Node(NodeArgs),
+    /// Try to enter a sandbox and leave it (doctor does this)
+    #[command(hide = true, name = "__sandbox-probe")]
+    SandboxProbe,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// What is asked of the system (see `ordeal list workloads`)
+    #[arg(required_unless_present = "plan")]
+    pub(crate) workload: Option<String>,
+    /// The system under audit [default: the workload's reference target]
+    #[arg(long)]
+    pub(crate) target: Option<String>,
+    /// Start the target with this planted defect (see `ordeal list bugs`)
+    #[arg(long)]
+    pub(crate) bug: Option<String>,
+    /// What is broken: names separated by commas, `all`, or `none` [default: all]
+    #[arg(long)]
+    pub(crate) faults: Option<String>,
+    /// Nodes in the cluster [default: the target's]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) nodes: Option<u8>,
+    /// How long to load the system with faults, e.g. 30s or 2m
+    #[arg(long = "for", value_name = "DURATION", default_value = "20s", value_parser = duration)]
+    pub(crate) duration: Duration,
+    /// How long to load it without faults before that
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    pub(crate) warmup: Duration,
+    /// Operations per second over all clients, or `max`
+    #[arg(long, default_value = "200", value_parser = rate)]
+    pub(crate) rate: Rate,
+    /// Clients at a time; client i talks to node i mod nodes [default: two a node]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) concurrency: Option<u16>,
+    /// Objects (keys) that the clients use
+    #[arg(long, default_value = "20", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) keys: u64,
+    /// How long an operation may take before its outcome counts as unknown
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    pub(crate) op_timeout: Duration,
+    /// The longest wait for the nodes to be ready, at the start and after the faults
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub(crate) ready_timeout: Duration,
+    /// The root of everything random [default: drawn, and printed]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Audit this build of the system
+    #[arg(long, value_name = "PATH")]
+    pub(crate) binary: Option<PathBuf>,
+    /// How reads are asked, where the target has a choice (see `ordeal list targets`)
+    #[arg(long, value_name = "MODE")]
+    pub(crate) read_mode: Option<String>,
+    /// A setting of the target (see `ordeal list targets`); may be repeated
+    #[arg(long = "option", short = 'o', value_name = "NAME=VALUE")]
+    pub(crate) options: Vec<String>,
+    /// Do what this plan.json says
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "workload", "target", "bug", "faults", "nodes", "duration", "warmup", "rate", "concurrency", "keys",
+        "op_timeout", "ready_timeout", "seed", "binary", "read_mode", "options",
+    ])]
+    pub(crate) plan: Option<PathBuf>,
+    /// Print the plan and stop
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The run directory, which must not exist [default: results/<target>-<workload>/<time>-<seed>]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Keep the nodes' data after a run without a violation
+    #[arg(long)]
+    pub(crate) keep_data: bool,
+    /// Succeed if a violation is found, fail if none is
+    #[arg(long, value_enum, default_value = "valid")]
+    pub(crate) expect: Expect,
+}
+
+/// Which verdict is success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Expect {
+    Valid,
+    Invalid,
+}
+
+/// Operations per second; `None` is as many as possible.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rate(pub(crate) Option<f64>);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// A run directory, or a history file of JSON lines
+    pub(crate) path: PathBuf,
+    /// Judge a file against this model (see `ordeal list checkers`)
+    #[arg(long, conflicts_with = "workload")]
+    pub(crate) model: Option<String>,
+    /// Judge a file with the judges of this workload
+    #[arg(long)]
+    pub(crate) workload: Option<String>,
+    /// Print the judgement as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Succeed if a violation is found, fail if none is
+    #[arg(long, value_enum, default_value = "valid")]
+    pub(crate) expect: Expect,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowArgs {
+    /// A run directory
+    pub(crate) dir: PathBuf,
+    /// Show the history instead of the verdict
+    #[arg(long)]
+    pub(crate) history: bool,
+    /// Of the history, only events about this key
+    #[arg(long, requires = "history")]
+    pub(crate) key: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// What to list; everything if left out
+    #[arg(value_enum)]
+    pub(crate) what: Option<Listed>,
+}
+
+/// What can be listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Listed {
+    Targets,
+    Workloads,
+    Faults,
+    Checkers,
+    Bugs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct NodeArgs {
+    /// The reference target
+    pub(crate) pattern: String,
+    /// The node's own arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<OsString>,
+}
+
+/// Reads `500ms`, `30s`, `2m` or `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let expected = || format!("expected a duration like 500ms, 30s, 2m or 1h, not `{text}`");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| expected())?;
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(expected()),
+    };
+    let ms = number.checked_mul(unit_ms).filter(|ms| *ms <= 7 * 24 * 3_600_000);
+    ms.map(Duration::from_millis).ok_or_else(|| "at most 168h".to_owned())
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    if text == "max" {
+        return Ok(Rate(None));
+    }
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(Rate(Some(rate))),
+        _ => Err(format!("expected operations per second above 0, or `max`, not `{text}`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_and_rates_are_read_strictly() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for bad in ["", "5", "s", "-1s", "1.5s", "3 s", "99999999999999999999s", "1000h"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+        assert_eq!(rate("max"), Ok(Rate(None)));
+        for bad in ["0", "-1", "nan", "inf", "fast"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+}

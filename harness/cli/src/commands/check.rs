@@ -1,0 +1,79 @@
+//! `ordeal check`: judges a recorded run again, or any history.
+
+use std::path::Path;
+
+use ordeal_core::{Checker, Judgement, Plan};
+use ordeal_report::Judged;
+use ordeal_runner::RunDir;
+
+use crate::args::{CheckArgs, Expect};
+use crate::exit::{Exit, print, style, usage};
+use crate::{judge, resolve};
+
+pub(crate) fn main(args: &CheckArgs) -> anyhow::Result<Exit> {
+    let judgement = match args.path.is_dir() {
+        true => check_run(args)?,
+        false => check_file(args, &args.path)?,
+    };
+    Ok(Exit::of(judgement.verdict, args.expect == Expect::Invalid))
+}
+
+fn check_run(args: &CheckArgs) -> anyhow::Result<Judgement> {
+    if args.model.is_some() || args.workload.is_some() {
+        return usage("a run directory names its own workload; --model and --workload are for history files");
+    }
+    let dir = RunDir::open(&args.path);
+    let (plan, history, judgement) = judge::judge_run(&dir)?;
+    judge::save(&dir, &plan, &history, &judgement)?;
+    show(args, &Judged { dir: Some(dir.path()), plan: Some(&plan), history: &history, judgement: &judgement })?;
+    Ok(judgement)
+}
+
+fn check_file(args: &CheckArgs, path: &Path) -> anyhow::Result<Judgement> {
+    let checkers: Vec<Box<dyn Checker>> = match (&args.model, &args.workload) {
+        (Some(name), _) => match ordeal_checkers::model_checker(name) {
+            Some(checker) => vec![checker],
+            None => {
+                let known: Vec<_> = ordeal_checkers::MODELS.iter().map(|m| m.name).collect();
+                return usage(format!("there is no model `{name}`; there are: {}", known.join(", ")));
+            }
+        },
+        (None, Some(name)) => resolve::find_workload(name)?.checkers(&nothing_planned(name)),
+        (None, None) => return usage("a history file needs --model or --workload to be judged by"),
+    };
+    let history = judge::read_history(path)?;
+    let judgement = Judgement::of(judge::judge(&checkers, &history));
+    show(args, &Judged { dir: None, plan: None, history: &history, judgement: &judgement })?;
+    Ok(judgement)
+}
+
+fn show(args: &CheckArgs, judged: &Judged<'_>) -> anyhow::Result<()> {
+    let text = match args.json {
+        true => serde_json::to_string_pretty(judged.judgement)? + "\n",
+        false => ordeal_report::text(judged, style()),
+    };
+    print(&text);
+    Ok(())
+}
+
+/// Judges may look at the plan; a lone history has none.
+fn nothing_planned(workload: &str) -> Plan {
+    Plan {
+        version: ordeal_core::PLAN_VERSION,
+        workload: workload.to_owned(),
+        target: String::new(),
+        bug: None,
+        options: std::collections::BTreeMap::new(),
+        nodes: 1,
+        concurrency: 1,
+        rate: None,
+        keys: 1,
+        warmup_ms: 0,
+        duration_ms: 0,
+        op_timeout_ms: 0,
+        ready_timeout_ms: 0,
+        seed: 0,
+        fault_kinds: Vec::new(),
+        faults: Vec::new(),
+    }
+}

@@ -1,0 +1,108 @@
+//! `ordeal doctor`: what this machine has, and what each lack costs.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+
+use ordeal_runner::sandbox::{self, Entered, Network};
+
+use crate::exit::{Exit, print};
+use crate::resolve::this_program;
+
+/// One thing looked at.
+struct Check {
+    name: &'static str,
+    /// What was found, or what the lack costs and what mends it.
+    found: Result<String, String>,
+    /// Without it no audit of real processes can run.
+    vital: bool,
+}
+
+pub(crate) fn main() -> anyhow::Result<Exit> {
+    let mut checks = vec![check_sandbox()?, check_iptables(), check_fuse(), check_ptrace()];
+    checks.extend(ordeal_targets::TARGETS.iter().filter_map(check_system));
+    let mut out = String::new();
+    for check in &checks {
+        let (mark, text) = match &check.found {
+            Ok(text) => ("yes", text),
+            Err(text) => ("no ", text),
+        };
+        writeln!(out, "  {mark} {:<12} {text}", check.name)?;
+    }
+    print(&out);
+    let fit = checks.iter().all(|check| check.found.is_ok() || !check.vital);
+    Ok(if fit { Exit::Valid } else { Exit::Harness })
+}
+
+/// Enters a sandbox, builds a small network in it and leaves: run in a process of its own by `doctor`.
+pub(crate) fn probe_sandbox() -> anyhow::Result<Exit> {
+    match sandbox::enter()? {
+        Entered::Outside(Ok(code)) => Ok(Exit::from_code(code)),
+        Entered::Outside(Err(signal)) => anyhow::bail!("the sandbox was killed by {signal}"),
+        Entered::Inside => {
+            Network::build(2)?;
+            Ok(Exit::Valid)
+        }
+    }
+}
+
+fn check_sandbox() -> anyhow::Result<Check> {
+    let probe = Command::new(this_program()?).arg("__sandbox-probe").output()?;
+    let found = match probe.status.success() {
+        true => Ok("user, mount, PID, IPC and network namespaces work".to_owned()),
+        false => Err(String::from_utf8_lossy(&probe.stderr).trim().to_owned()),
+    };
+    Ok(Check { name: "sandbox", found, vital: true })
+}
+
+fn check_iptables() -> Check {
+    let found = match ordeal_nemesis::machine().iptables_restore {
+        Some(path) => Ok(format!("{} makes partitions", path.display())),
+        None => Err("not installed: partitions use the built-in fallback (poisoned neighbour entries), which \
+                     drops as well; `apt-get install iptables`"
+            .to_owned()),
+    };
+    Check { name: "iptables", found, vital: false }
+}
+
+fn check_fuse() -> Check {
+    let fuse = Path::new("/dev/fuse");
+    let found = match std::fs::OpenOptions::new().read(true).write(true).open(fuse) {
+        Ok(_) => Ok("/dev/fuse can be opened; no fault of this version uses it".to_owned()),
+        Err(e) => Err(format!("/dev/fuse: {e}; no fault of this version uses it")),
+    };
+    Check { name: "fuse", found, vital: false }
+}
+
+fn check_ptrace() -> Check {
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_else(|_| "0".to_owned());
+    let found = match scope.trim() {
+        "0" | "1" => Ok("children can be traced; no fault of this version uses it".to_owned()),
+        other => Err(format!("kernel.yama.ptrace_scope is {other}; no fault of this version uses ptrace")),
+    };
+    Check { name: "ptrace", found, vital: false }
+}
+
+/// Third-party systems: whether they are installed. Reference targets come with the binary.
+fn check_system(entry: &ordeal_targets::Entry) -> Option<Check> {
+    if entry.node.is_some() {
+        return None;
+    }
+    let config = ordeal_targets::Config {
+        bug: None,
+        options: std::collections::BTreeMap::new(),
+        nodes: entry.default_nodes,
+        ordeal: this_program().ok()?,
+    };
+    let launch = entry.configure(&config).and_then(|target| {
+        let dir = ordeal_runner::RunDir::open(Path::new("."));
+        let spec = ordeal_runner::cluster_spec(entry.default_nodes, &dir);
+        target.launch(&spec.nodes[0], &spec)
+    });
+    let found = match launch {
+        Ok(None) => return None,
+        Ok(Some(launch)) => Ok(launch.program.display().to_string()),
+        Err(e) => Err(format!("{e}; it cannot be audited until then")),
+    };
+    Some(Check { name: entry.name, found, vital: false })
+}

@@ -1,0 +1,67 @@
+//! `ordeal list`: what there is. Reads the same tables as everything else.
+
+use std::fmt::Write;
+
+use crate::args::{ListArgs, Listed};
+use crate::exit::{Exit, print};
+
+pub(crate) fn main(args: &ListArgs) -> anyhow::Result<Exit> {
+    let all = [Listed::Targets, Listed::Workloads, Listed::Faults, Listed::Checkers, Listed::Bugs];
+    let listed: &[Listed] = match &args.what {
+        Some(one) => std::slice::from_ref(one),
+        None => &all,
+    };
+    let mut out = String::new();
+    for (i, what) in listed.iter().enumerate() {
+        if listed.len() > 1 {
+            let gap = if i > 0 { "\n" } else { "" };
+            writeln!(out, "{gap}{}:", format!("{what:?}").to_lowercase())?;
+        }
+        write_list(&mut out, *what)?;
+    }
+    print(&out);
+    Ok(Exit::Valid)
+}
+
+fn write_list(out: &mut String, what: Listed) -> std::fmt::Result {
+    match what {
+        Listed::Targets => {
+            for target in ordeal_targets::TARGETS {
+                row(out, target.name, target.about)?;
+                for option in target.options {
+                    row(out, &format!("    -o {}={}", option.name, option.default), option.about)?;
+                }
+            }
+        }
+        Listed::Workloads => {
+            for workload in ordeal_workloads::WORKLOADS {
+                row(out, workload.name, workload.about)?;
+            }
+        }
+        Listed::Faults => {
+            for fault in ordeal_nemesis::all() {
+                row(out, fault.name, fault.about)?;
+            }
+        }
+        Listed::Checkers => {
+            for checker in ordeal_checkers::CHECKERS {
+                row(out, checker.name, checker.about)?;
+            }
+            for model in ordeal_checkers::MODELS {
+                row(out, &format!("--model {}", model.name), model.about)?;
+            }
+        }
+        Listed::Bugs => {
+            for target in ordeal_targets::TARGETS {
+                for bug in target.bugs {
+                    row(out, &format!("{} --bug {}", target.name, bug.name), bug.about)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn row(out: &mut String, name: &str, about: &str) -> std::fmt::Result {
+    writeln!(out, "  {name:<44} {about}")
+}

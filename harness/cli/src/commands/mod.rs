@@ -1,0 +1,8 @@
+//! One file a command.
+
+pub(crate) mod check;
+pub(crate) mod doctor;
+pub(crate) mod list;
+pub(crate) mod node;
+pub(crate) mod run;
+pub(crate) mod show;

@@ -1,0 +1,141 @@
+//! `ordeal run`: an audit from the plan to the verdict.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use ordeal_core::{Judgement, Verdict};
+use ordeal_report::Judged;
+use ordeal_runner::sandbox::{self, Entered};
+use ordeal_runner::{Audit, Progress, RunDir};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::args::{Expect, RunArgs};
+use crate::exit::{Exit, UsageError, eprint, print, style};
+use crate::progress::Watcher;
+use crate::resolve::{Resolved, resolve, this_program};
+use crate::judge;
+
+/// The exit code of a process that a second Ctrl-C ended, by convention.
+const EXIT_INTERRUPTED: i32 = 130;
+
+pub(crate) fn main(args: RunArgs) -> anyhow::Result<Exit> {
+    let resolved = resolve(&args)?;
+    let plan = serde_json::to_string_pretty(&resolved.plan)? + "\n";
+    if args.dry_run {
+        print(&plan);
+        return Ok(Exit::Valid);
+    }
+    let dir = create_dir(&args, &resolved)?;
+    std::fs::write(dir.plan(), plan).with_context(|| dir.plan().display().to_string())?;
+    eprint(&format!(
+        "ordeal: {} on {}, seed {}, in {}",
+        resolved.plan.workload,
+        resolved.plan.target,
+        resolved.plan.seed,
+        dir.path().display()
+    ));
+    if resolved.processes {
+        match sandbox::enter()? {
+            Entered::Inside => {}
+            Entered::Outside(Ok(code)) => return Ok(Exit::from_code(code)),
+            Entered::Outside(Err(signal)) => {
+                let at = dir.path().display();
+                anyhow::bail!("the harness was killed by {signal}; judge what it recorded with `ordeal check {at}`")
+            }
+        }
+    }
+    let judgement = inside(resolved, &dir, args.keep_data)?;
+    Ok(Exit::of(judgement.verdict, args.expect == Expect::Invalid))
+}
+
+fn inside(resolved: Resolved, dir: &RunDir, keep_data: bool) -> anyhow::Result<Judgement> {
+    start_log(&dir.log())?;
+    // Best effort: a file system without symbolic links is no reason not to audit.
+    let _ = dir.mark_latest();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let progress = Arc::new(Progress::default());
+    let watcher = Watcher::start(Arc::clone(&progress));
+    let ran = runtime.block_on(async {
+        let audit = Audit {
+            plan: resolved.plan,
+            target: resolved.target,
+            workload: resolved.workload,
+            faults: resolved.faults,
+            dir: dir.clone(),
+            harness: this_program()?,
+            progress,
+            interrupt: watch_signals()?,
+        };
+        Ok::<_, anyhow::Error>(ordeal_runner::run(audit).await?)
+    });
+    runtime.shutdown_background();
+    watcher.finish();
+    let at = dir.path().display();
+    ran.with_context(|| format!("the run ended early; what it recorded is in {at}"))?;
+    let (plan, history, judgement) = judge::judge_run(dir)?;
+    judge::save(dir, &plan, &history, &judgement)?;
+    if judgement.verdict == Verdict::Valid && !keep_data {
+        dir.drop_data().with_context(|| format!("cannot delete the nodes' data in {at}"))?;
+    }
+    let judged = Judged { dir: Some(dir.path()), plan: Some(&plan), history: &history, judgement: &judgement };
+    print(&ordeal_report::text(&judged, style()));
+    Ok(judgement)
+}
+
+/// Creates the run directory: the one asked for, or one named after target, workload, time and seed.
+fn create_dir(args: &RunArgs, resolved: &Resolved) -> anyhow::Result<RunDir> {
+    let plan = &resolved.plan;
+    let refused =
+        |path: &Path, e: std::io::Error| UsageError(format!("cannot create the run directory {}: {e}", path.display()));
+    if let Some(out) = &args.out {
+        return RunDir::create(out).map_err(|e| refused(out, e).into());
+    }
+    let kind = format!("{}-{}", plan.target, plan.workload);
+    let name = format!("{}-{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), plan.seed);
+    // Two runs may begin in the same second with the same seed.
+    let mut path = Path::new("results").join(&kind).join(&name);
+    for again in 2.. {
+        match RunDir::create(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && again < 1_000 => {
+                path.set_file_name(format!("{name}-{again}"));
+            }
+            created => return created.map_err(|e| refused(&path, e).into()),
+        }
+    }
+    unreachable!("the loop ends by returning")
+}
+
+/// The harness's own log goes to a file; the terminal is for the verdict.
+fn start_log(path: &Path) -> anyhow::Result<()> {
+    let file = OpenOptions::new().create(true).append(true).open(path).with_context(|| path.display().to_string())?;
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new("info"))
+        .with_writer(std::sync::Mutex::new(file))
+        .with_ansi(false)
+        .init();
+    Ok(())
+}
+
+/// The first Ctrl-C (or TERM, or HUP) ends the run early and in good order; a second one at once.
+fn watch_signals() -> anyhow::Result<watch::Receiver<bool>> {
+    let (interrupt, interrupted) = watch::channel(false);
+    let mut signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
+        .map(signal)
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()
+        .context("cannot watch for signals")?;
+    tokio::spawn(async move {
+        loop {
+            let [a, b, c] = &mut signals[..] else { return };
+            tokio::select! { _ = a.recv() => {}, _ = b.recv() => {}, _ = c.recv() => {} }
+            if interrupt.send_replace(true) {
+                std::process::exit(EXIT_INTERRUPTED);
+            }
+            eprint("ordeal: interrupted; healing and stopping (once more to stop at once)");
+        }
+    });
+    Ok(interrupted)
+}

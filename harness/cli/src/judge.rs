@@ -1,0 +1,89 @@
+//! From a run directory or a history file to a judgement.
+
+use std::fs::File;
+use std::io::Write;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+
+use anyhow::Context;
+use ordeal_core::{Checker, Finding, History, Judgement, Plan, Verdict};
+use ordeal_runner::RunDir;
+
+use crate::exit::UsageError;
+use crate::resolve;
+
+/// Node logs are searched for panics up to this size each.
+const LOG_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Reads a history.
+pub(crate) fn read_history(path: &Path) -> anyhow::Result<History> {
+    let bytes = std::fs::read(path).map_err(|e| UsageError(format!("{}: {e}", path.display())))?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+        UsageError(format!("{}: line {line}: not UTF-8", path.display()))
+    })?;
+    Ok(History::parse(&text).map_err(|e| UsageError(format!("{}: {e}", path.display())))?)
+}
+
+/// Judges a run directory: the workload's judges, whether the faults bit, and what the nodes' logs say.
+pub(crate) fn judge_run(dir: &RunDir) -> anyhow::Result<(Plan, History, Judgement)> {
+    let plan = resolve::read_plan(&dir.plan())?;
+    let history = read_history(&dir.history())?;
+    let workload = resolve::find_workload(&plan.workload)?;
+    let mut checkers = workload.checkers(&plan);
+    checkers.push(Box::new(ordeal_checkers::Faults::new(plan.fault_kinds.clone())));
+    checkers.push(Box::new(ordeal_checkers::Crashes));
+    checkers.push(Box::new(ordeal_checkers::Recovery));
+    let mut findings = judge(&checkers, &history);
+    findings.push(judge_logs(dir, &plan)?);
+    if history.events.iter().any(|e| e.f == "interrupted" && e.process.client().is_none()) {
+        findings.push(Finding::new("complete", Verdict::Unknown, "the run was interrupted before its final reads"));
+    } else if !history.events.iter().any(|e| e.f == "phase" && e.value == "stop") {
+        findings.push(Finding::new("complete", Verdict::Unknown, "the run was cut short: the harness died or failed"));
+    }
+    Ok((plan, history, Judgement::of(findings)))
+}
+
+/// Lets every checker judge. One that panics has decided nothing, and masks nothing.
+pub(crate) fn judge(checkers: &[Box<dyn Checker>], history: &History) -> Vec<Finding> {
+    let judge_one = |checker: &Box<dyn Checker>| {
+        std::panic::catch_unwind(AssertUnwindSafe(|| checker.check(history)))
+            .unwrap_or_else(|_| Finding::new(checker.name(), Verdict::Unknown, "the checker panicked; this is a bug in ordeal"))
+    };
+    checkers.iter().map(judge_one).collect()
+}
+
+fn judge_logs(dir: &RunDir, plan: &Plan) -> anyhow::Result<Finding> {
+    let mut finding = Finding::new("logs", Verdict::Valid, "no panic in the nodes' logs");
+    for i in 1..=plan.nodes {
+        let id = format!("n{i}");
+        for name in ["stdout.log", "stderr.log"] {
+            let path = dir.node(&id).join(name);
+            let Ok(file) = File::open(&path) else { continue };
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut std::io::Read::take(file, LOG_BYTES), &mut bytes)
+                .with_context(|| path.display().to_string())?;
+            finding.anomalies.extend(ordeal_checkers::panics_in_log(&id, &String::from_utf8_lossy(&bytes)));
+        }
+    }
+    if !finding.anomalies.is_empty() {
+        finding.verdict = Verdict::Invalid;
+        finding.summary = format!("{} panics in the nodes' logs", finding.anomalies.len());
+    }
+    Ok(finding)
+}
+
+/// Writes what follows from a run beside it: the verdict and the report. Only these are ever replaced.
+pub(crate) fn save(dir: &RunDir, plan: &Plan, history: &History, judgement: &Judgement) -> anyhow::Result<()> {
+    let verdict = serde_json::to_string_pretty(judgement)? + "\n";
+    replace(&dir.verdict(), verdict.as_bytes())?;
+    let judged = ordeal_report::Judged { dir: Some(dir.path()), plan: Some(plan), history, judgement };
+    replace(&dir.path().join("report.html"), ordeal_report::html(&judged).as_bytes())
+}
+
+/// Replaces a file in one step: there is never half of it.
+fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let fresh = path.with_extension("new");
+    let written = File::create(&fresh).and_then(|mut file| file.write_all(bytes));
+    written.and_then(|()| std::fs::rename(&fresh, path)).with_context(|| path.display().to_string())
+}

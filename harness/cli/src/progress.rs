@@ -1,0 +1,72 @@
+//! Live progress: one line that changes on a terminal, a plain line a phase elsewhere.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use ordeal_runner::Progress;
+
+use crate::exit::eprint;
+
+const REFRESH: Duration = Duration::from_millis(100);
+
+/// Shows progress on standard error until it is finished.
+pub(crate) struct Watcher {
+    done: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Watcher {
+    /// Starts to show.
+    pub(crate) fn start(progress: Arc<Progress>) -> Self {
+        let done = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&done);
+        let thread = std::thread::spawn(move || match std::io::stderr().is_terminal() {
+            true => on_terminal(&progress, &stop),
+            false => in_lines(&progress, &stop),
+        });
+        Watcher { done, thread }
+    }
+
+    /// Stops showing.
+    pub(crate) fn finish(self) {
+        self.done.store(true, Ordering::Relaxed);
+        let _ = self.thread.join();
+    }
+}
+
+fn on_terminal(progress: &Progress, done: &AtomicBool) {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed:>4} {wide_msg}") {
+        bar.set_style(style);
+    }
+    while !done.load(Ordering::Relaxed) {
+        bar.set_message(line(progress));
+        bar.tick();
+        std::thread::sleep(REFRESH);
+    }
+    bar.finish_and_clear();
+}
+
+fn in_lines(progress: &Progress, done: &AtomicBool) {
+    let start = Instant::now();
+    let mut shown = None;
+    while !done.load(Ordering::Relaxed) {
+        if progress.phase() != shown {
+            shown = progress.phase();
+            eprint(&format!("{:>6.1} s  {}", start.elapsed().as_secs_f64(), line(progress)));
+        }
+        std::thread::sleep(REFRESH);
+    }
+}
+
+fn line(progress: &Progress) -> String {
+    let phase = progress.phase().map_or("", ordeal_runner::Phase::as_str);
+    let totals = progress.totals();
+    let faults: Vec<String> = progress.faults().into_iter().map(|(name, what)| format!("{name} {what}")).collect();
+    let counts = format!("{} ok, {} failed, {} unknown", totals.ok, totals.fail, totals.info);
+    format!("{phase:<11} {counts}  {}", faults.join("  ")).trim_end().to_owned()
+}

@@ -1,0 +1,205 @@
+//! From arguments to a plan, and from a plan to the objects that carry it out.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use ordeal_core::{Applies, Fault, Machine, PLAN_VERSION, Plan, Target, Workload};
+
+use crate::args::RunArgs;
+use crate::exit::{UsageError, usage};
+
+/// Clients a node if nothing else is asked for.
+const CLIENTS_PER_NODE: usize = 2;
+
+/// A plan and what carries it out.
+pub(crate) struct Resolved {
+    pub(crate) plan: Plan,
+    pub(crate) target: Arc<dyn Target>,
+    pub(crate) workload: Arc<dyn Workload>,
+    pub(crate) faults: Vec<Arc<dyn Fault>>,
+    /// Whether the target has processes, and so needs a sandbox.
+    pub(crate) processes: bool,
+}
+
+/// Resolves the command line, or the plan file it names.
+pub(crate) fn resolve(args: &RunArgs) -> anyhow::Result<Resolved> {
+    let (plan, scheduled) = match &args.plan {
+        Some(file) => (read_plan(file)?, true),
+        None => (draft(args)?, false),
+    };
+    let workload = find_workload(&plan.workload)?;
+    let target = build_target(&plan)?;
+    if !target.workloads().contains(&plan.workload.as_str()) {
+        let serves = target.workloads().join(", ");
+        return usage(format!("target `{}` does not serve workload `{}`; it serves: {serves}", plan.target, plan.workload));
+    }
+    let spec = ordeal_runner::cluster_spec(plan.nodes, &ordeal_runner::RunDir::open(Path::new(".")));
+    let processes = match spec.nodes.first() {
+        Some(node) => target.launch(node, &spec).map_err(|e| UsageError(e.to_string()))?.is_some(),
+        None => return usage("a plan needs at least one node"),
+    };
+    let mut resolved = Resolved { plan, target, workload, faults: Vec::new(), processes };
+    choose_faults(&mut resolved, args.faults.as_deref(), scheduled)?;
+    Ok(resolved)
+}
+
+/// The plan that the arguments describe, without its faults.
+fn draft(args: &RunArgs) -> anyhow::Result<Plan> {
+    let workload = args.workload.clone().unwrap_or_default();
+    find_workload(&workload)?;
+    let target = match &args.target {
+        Some(target) => target.clone(),
+        None => match ordeal_targets::default_target(&workload) {
+            Some(entry) => entry.name.to_owned(),
+            None => return usage(format!("workload `{workload}` has no reference target: name one with --target")),
+        },
+    };
+    let entry = find_target(&target)?;
+    let nodes = args.nodes.map_or(entry.default_nodes, usize::from);
+    let mut options = BTreeMap::new();
+    for option in &args.options {
+        let Some((name, value)) = option.split_once('=') else {
+            return usage(format!("--option takes NAME=VALUE, not `{option}`"));
+        };
+        options.insert(name.to_owned(), value.to_owned());
+    }
+    if let Some(binary) = &args.binary {
+        let binary = std::path::absolute(binary).with_context(|| binary.display().to_string())?;
+        options.insert("binary".to_owned(), binary.display().to_string());
+    }
+    if let Some(mode) = &args.read_mode {
+        options.insert("read-mode".to_owned(), mode.clone());
+    }
+    Ok(Plan {
+        version: PLAN_VERSION,
+        workload,
+        target,
+        bug: args.bug.clone(),
+        options,
+        nodes,
+        concurrency: args.concurrency.map_or(nodes * CLIENTS_PER_NODE, usize::from),
+        rate: args.rate.0,
+        keys: args.keys,
+        warmup_ms: args.warmup.as_millis() as u64,
+        duration_ms: args.duration.as_millis() as u64,
+        op_timeout_ms: args.op_timeout.as_millis() as u64,
+        ready_timeout_ms: args.ready_timeout.as_millis() as u64,
+        seed: args.seed.unwrap_or_else(draw_seed),
+        fault_kinds: Vec::new(),
+        faults: Vec::new(),
+    })
+}
+
+/// Reads a plan and refuses one that this version cannot carry out.
+pub(crate) fn read_plan(file: &Path) -> anyhow::Result<Plan> {
+    let text = std::fs::read_to_string(file).map_err(|e| UsageError(format!("{}: {e}", file.display())))?;
+    let plan: Plan = serde_json::from_str(&text)
+        .map_err(|e| UsageError(format!("{}: not a plan: {e}", file.display())))?;
+    if plan.version != PLAN_VERSION {
+        let file = file.display();
+        return usage(format!("{file}: plan version {}, this ordeal reads {PLAN_VERSION}", plan.version));
+    }
+    if plan.nodes == 0 || plan.nodes > 100 || plan.concurrency == 0 || plan.keys == 0 {
+        return usage(format!("{}: nodes (1 to 100), concurrency and keys must be above 0", file.display()));
+    }
+    if plan.rate.is_some_and(|rate| rate.is_nan() || rate <= 0.0) {
+        return usage(format!("{}: rate must be above 0, or null", file.display()));
+    }
+    Ok(plan)
+}
+
+/// The faults: those of the plan, or those that were asked for, scheduled from the seed.
+fn choose_faults(resolved: &mut Resolved, asked: Option<&str>, scheduled: bool) -> anyhow::Result<()> {
+    let machine = ordeal_nemesis::machine();
+    let plan = &mut resolved.plan;
+    if scheduled {
+        let planned = plan.fault_kinds.iter().chain(plan.faults.iter().map(|s| &s.fault));
+        let names: std::collections::BTreeSet<String> = planned.cloned().collect();
+        resolved.faults = build_faults(&names.into_iter().collect::<Vec<_>>(), &machine, plan.nodes)?;
+        return Ok(());
+    }
+    let everything = || ordeal_nemesis::all().iter().map(|kind| kind.name.to_owned()).collect::<Vec<_>>();
+    let names: Vec<String> = match asked {
+        None if !resolved.processes => Vec::new(),
+        None | Some("all") => everything(),
+        Some("none") => Vec::new(),
+        Some(list) => list.split(',').map(|name| name.trim().to_owned()).collect(),
+    };
+    if !names.is_empty() && !resolved.processes {
+        return usage(format!("target `{}` has no processes to break: use --faults none", plan.target));
+    }
+    resolved.faults = build_faults(&names, &machine, plan.nodes)?;
+    let faults: Vec<&dyn Fault> = resolved.faults.iter().map(|fault| &**fault).collect();
+    let primary = resolved.target.primary().is_some();
+    plan.faults = ordeal_nemesis::schedule(&faults, plan.duration_ms, plan.seed, plan.nodes, primary);
+    plan.fault_kinds = faults.iter().map(|fault| fault.name().to_owned()).collect();
+    Ok(())
+}
+
+/// Builds each kind once; one that this machine or cluster does not allow is refused with its reason.
+fn build_faults(names: &[String], machine: &Machine, nodes: usize) -> anyhow::Result<Vec<Arc<dyn Fault>>> {
+    let mut faults: Vec<Arc<dyn Fault>> = Vec::new();
+    for name in names {
+        let Some(kind) = ordeal_nemesis::find(name) else {
+            let known: Vec<_> = ordeal_nemesis::all().iter().map(|kind| kind.name).collect();
+            return usage(format!("there is no fault `{name}`; there are: {}, and all, none", known.join(", ")));
+        };
+        if faults.iter().any(|fault| fault.name() == kind.name) {
+            continue;
+        }
+        let fault: Arc<dyn Fault> = Arc::from((kind.build)(machine));
+        if let Applies::No(why) = fault.applies(machine, nodes) {
+            return usage(format!("fault `{name}` cannot be used here: {why}"));
+        }
+        faults.push(fault);
+    }
+    Ok(faults)
+}
+
+/// The workload of this name.
+pub(crate) fn find_workload(name: &str) -> anyhow::Result<Arc<dyn Workload>> {
+    match ordeal_workloads::find(name) {
+        Some(entry) => Ok(Arc::from((entry.build)())),
+        None => {
+            let known: Vec<_> = ordeal_workloads::WORKLOADS.iter().map(|w| w.name).collect();
+            usage(format!("there is no workload `{name}`; there are: {}", known.join(", ")))
+        }
+    }
+}
+
+fn find_target(name: &str) -> anyhow::Result<&'static ordeal_targets::Entry> {
+    match ordeal_targets::find(name) {
+        Some(entry) => Ok(entry),
+        None => {
+            let known: Vec<_> = ordeal_targets::TARGETS.iter().map(|t| t.name).collect();
+            usage(format!("there is no target `{name}`; there are: {}", known.join(", ")))
+        }
+    }
+}
+
+fn build_target(plan: &Plan) -> anyhow::Result<Arc<dyn Target>> {
+    let entry = find_target(&plan.target)?;
+    let config = ordeal_targets::Config {
+        bug: plan.bug.clone(),
+        options: plan.options.clone(),
+        nodes: plan.nodes,
+        ordeal: this_program()?,
+    };
+    let target = entry.configure(&config).map_err(|e| UsageError(e.to_string()))?;
+    Ok(Arc::from(target))
+}
+
+/// The path of this binary, which also runs reference nodes and is every node's init.
+pub(crate) fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("cannot find the path of this program")
+}
+
+fn draw_seed() -> u64 {
+    // Any entropy will do: it is printed and stored. Kept below 2^32 so that a person can type it.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut rng = ordeal_core::Rng::new(now.as_nanos() as u64 ^ (u64::from(std::process::id()) << 40));
+    rng.next_u64() >> 32
+}

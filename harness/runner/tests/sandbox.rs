@@ -1,0 +1,394 @@
+//! The sandbox and the cluster for real: namespaces, network, processes, their deaths.
+//!
+//! This program is its own harness: it runs itself again for every case (a sandbox can only be entered by
+//! a process with one thread), as a node's init, and as a node. Where the kernel refuses namespaces it
+//! says so in one line and passes.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ordeal_core::null::{NullClient, NullWorkload};
+use ordeal_core::{
+    BoxFuture, Client, ClusterSpec, History, Launch, NodeSpec, PLAN_VERSION, Plan, Target, TargetError,
+};
+use ordeal_runner::sandbox::{self, Entered, INIT_COMMAND};
+use ordeal_runner::{Audit, Progress, RunDir, run};
+use tokio::sync::watch;
+
+const PORT: u16 = 7000;
+const CASES: &[(&str, fn(&Path))] = &[
+    (
+        "five_nodes_run_and_leave_nothing",
+        five_nodes_run_and_leave_nothing,
+    ),
+    (
+        "a_node_that_dies_by_itself_is_in_the_history",
+        a_node_that_dies_by_itself_is_in_the_history,
+    ),
+    (
+        "a_node_that_never_starts_is_an_error_with_its_words",
+        a_node_that_never_starts_is_an_error_with_its_words,
+    ),
+    (
+        "killing_the_harness_leaves_nothing",
+        killing_the_harness_leaves_nothing,
+    ),
+];
+
+fn main() -> ExitCode {
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    let words: Vec<&str> = argv.iter().filter_map(|a| a.to_str()).collect();
+    match words.get(1).copied() {
+        Some(INIT_COMMAND) => ExitCode::from(sandbox::init_main(&argv[2..]) as u8),
+        Some("node") => serve(words[2], words[3].parse().unwrap()),
+        Some("run") => inside(Path::new(words[2]), words[3]),
+        Some("--list") => ExitCode::SUCCESS,
+        _ => all_cases(words.iter().skip(1).find(|w| !w.starts_with('-')).copied()),
+    }
+}
+
+fn all_cases(filter: Option<&str>) -> ExitCode {
+    let probe = this(&["run", "/nonexistent", "probe"]).output().unwrap();
+    if !probe.status.success() {
+        println!(
+            "sandbox tests: skipped, no namespaces here: {}",
+            String::from_utf8_lossy(&probe.stderr).trim()
+        );
+        return ExitCode::SUCCESS;
+    }
+    let mut passed = 0;
+    for (name, case) in CASES
+        .iter()
+        .filter(|(name, _)| filter.is_none_or(|f| name.contains(f)))
+    {
+        let dir = tempfile::tempdir().unwrap();
+        // A failing case panics, and so fails the test.
+        case(dir.path());
+        println!("test {name} ... ok");
+        passed += 1;
+    }
+    println!("\ntest result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+    ExitCode::SUCCESS
+}
+
+fn this(args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(args);
+    command
+}
+
+// ---- the cases ----
+
+fn five_nodes_run_and_leave_nothing(dir: &Path) {
+    let run_dir = dir.join("run");
+    let before = host_interfaces();
+    let out = this(&["run", run_dir.to_str().unwrap(), "good"])
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(host_interfaces(), before, "the host's network is as it was");
+    assert_eq!(survivors(&run_dir), Vec::<String>::new());
+    let history = read(&run_dir);
+    let phases: Vec<&str> = history
+        .events
+        .iter()
+        .filter(|e| e.f == "phase")
+        .map(|e| e.value.as_str().unwrap())
+        .collect();
+    assert_eq!(
+        phases,
+        [
+            "start",
+            "warm-up",
+            "load",
+            "heal",
+            "settle",
+            "final-reads",
+            "stop"
+        ]
+    );
+    for i in 1..=5 {
+        let said = std::fs::read_to_string(run_dir.join(format!("nodes/n{i}/stdout.log"))).unwrap();
+        // Its own PID namespace below its init, its own host name, a /proc to match, nothing inherited.
+        assert_eq!(said, format!("pid 2 init true host n{i} env 1\n"));
+    }
+}
+
+fn a_node_that_dies_by_itself_is_in_the_history(dir: &Path) {
+    let run_dir = dir.join("run");
+    let out = this(&["run", run_dir.to_str().unwrap(), "mortal"])
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let history = read(&run_dir);
+    let death = history
+        .events
+        .iter()
+        .find(|e| e.f == "node-exited")
+        .expect("the death is recorded");
+    assert_eq!(death.value["node"], "n2");
+    assert!(
+        death.value["status"].as_str().unwrap().contains('7'),
+        "{}",
+        death.value
+    );
+    assert_eq!(death.value["log"][0], "n2 has had enough");
+    let after = history
+        .events
+        .iter()
+        .filter(|e| e.f == "phase" && e.value == "final-reads")
+        .count();
+    assert_eq!(after, 1, "it was started again and the run went on");
+}
+
+fn a_node_that_never_starts_is_an_error_with_its_words(dir: &Path) {
+    let run_dir = dir.join("run");
+    let out = this(&["run", run_dir.to_str().unwrap(), "stillborn"])
+        .output()
+        .unwrap();
+    assert!(!out.status.success());
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(
+        said.contains("did not start") && said.contains("cannot live like this"),
+        "{said}"
+    );
+    assert_eq!(survivors(&run_dir), Vec::<String>::new());
+}
+
+fn killing_the_harness_leaves_nothing(dir: &Path) {
+    let run_dir = dir.join("run");
+    let before = host_interfaces();
+    let mut harness = this(&["run", run_dir.to_str().unwrap(), "long"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for("the load to begin", || {
+        std::fs::read_to_string(run_dir.join("history.jsonl")).is_ok_and(|text| text.contains("\"load\""))
+    });
+    assert!(
+        !survivors(&run_dir).is_empty(),
+        "the nodes run, so that there is something to be left"
+    );
+    harness.kill().unwrap();
+    harness.wait().unwrap();
+    wait_for("everything to be gone", || survivors(&run_dir).is_empty());
+    assert_eq!(host_interfaces(), before);
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    assert!(!mounts.contains(run_dir.to_str().unwrap()));
+    assert!(
+        read(&run_dir).operations().is_ok(),
+        "what was written can be judged"
+    );
+}
+
+fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn read(run_dir: &Path) -> History {
+    History::parse(&std::fs::read_to_string(run_dir.join("history.jsonl")).unwrap()).unwrap()
+}
+
+fn host_interfaces() -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir("/sys/class/net")
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Command lines of living processes that name the run directory (every process of a run does).
+fn survivors(run_dir: &Path) -> Vec<String> {
+    let me = std::process::id().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes
+        .filter(|e| e.file_name().to_str() != Some(&me))
+        .filter_map(|e| {
+            let line = std::fs::read(e.path().join("cmdline")).ok()?;
+            Some(String::from_utf8_lossy(&line).replace('\0', " "))
+        });
+    lines
+        .filter(|line| line.contains(run_dir.to_str().unwrap()))
+        .collect()
+}
+
+// ---- what runs inside ----
+
+/// Enters the sandbox and carries out a small plan against nodes of the named kind.
+fn inside(path: &Path, kind: &str) -> ExitCode {
+    match sandbox::enter() {
+        Ok(Entered::Inside) => {}
+        Ok(Entered::Outside(Ok(code))) => return ExitCode::from(code as u8),
+        Ok(Entered::Outside(Err(signal))) => {
+            eprintln!("killed by {signal}");
+            return ExitCode::FAILURE;
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    if kind == "probe" {
+        return ExitCode::SUCCESS;
+    }
+    let dir = RunDir::create(path).unwrap();
+    let (_interrupt, interrupted) = watch::channel(false);
+    let duration_ms = if kind == "long" { 60_000 } else { 300 };
+    let audit = Audit {
+        plan: plan(duration_ms),
+        target: Arc::new(Trivial {
+            kind: kind.to_owned(),
+        }),
+        workload: Arc::new(Idle),
+        faults: Vec::new(),
+        dir,
+        harness: std::env::current_exe().unwrap(),
+        progress: Arc::new(Progress::default()),
+        interrupt: interrupted,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    match runtime.block_on(run(audit)) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn plan(duration_ms: u64) -> Plan {
+    Plan {
+        version: PLAN_VERSION,
+        workload: "null".to_owned(),
+        target: "trivial".to_owned(),
+        bug: None,
+        options: std::collections::BTreeMap::new(),
+        nodes: 5,
+        concurrency: 5,
+        rate: Some(200.0),
+        keys: 1,
+        warmup_ms: 100,
+        duration_ms,
+        op_timeout_ms: 1_000,
+        ready_timeout_ms: 20_000,
+        seed: 1,
+        fault_kinds: Vec::new(),
+        faults: Vec::new(),
+    }
+}
+
+/// A workload that pings for ever.
+struct Idle;
+
+impl ordeal_core::Workload for Idle {
+    fn name(&self) -> &'static str {
+        "idle"
+    }
+
+    fn about(&self) -> &'static str {
+        "pings"
+    }
+
+    fn generator(&self, _plan: &Plan) -> Box<dyn ordeal_core::Generator> {
+        let ping = ordeal_core::Op::new("ping", ordeal_core::Key::Int(0), serde_json::Value::Null);
+        Box::new(ordeal_core::Mix::new(ordeal_core::Rng::new(1)).with(1, move |_, _| ping.clone()))
+    }
+
+    fn final_generator(&self, plan: &Plan) -> Box<dyn ordeal_core::Generator> {
+        NullWorkload.final_generator(plan)
+    }
+
+    fn checkers(&self, plan: &Plan) -> Vec<Box<dyn ordeal_core::Checker>> {
+        NullWorkload.checkers(plan)
+    }
+
+    fn mutates(&self, _f: &str) -> bool {
+        false
+    }
+}
+
+/// Nodes that accept connections; some kinds of them die.
+struct Trivial {
+    kind: String,
+}
+
+impl Target for Trivial {
+    fn name(&self) -> &str {
+        "trivial"
+    }
+
+    fn workloads(&self) -> &[&'static str] {
+        &["idle"]
+    }
+
+    fn launch(&self, node: &NodeSpec, _cluster: &ClusterSpec) -> Result<Option<Launch>, TargetError> {
+        let program: PathBuf = std::env::current_exe().unwrap();
+        let lifetime_ms = match (self.kind.as_str(), node.index) {
+            ("stillborn", 1) => "0",
+            ("mortal", 1) => "200",
+            _ => "3600000",
+        };
+        let args = [
+            "node",
+            &node.ip.to_string(),
+            lifetime_ms,
+            node.data_dir.to_str().unwrap(),
+        ];
+        let env = vec![("NODE".to_owned(), node.id.clone())];
+        Ok(Some(Launch {
+            program,
+            args: args.map(str::to_owned).to_vec(),
+            env,
+        }))
+    }
+
+    fn ready<'a>(&'a self, node: &'a NodeSpec) -> BoxFuture<'a, bool> {
+        Box::pin(async { tokio::net::TcpStream::connect((node.ip, PORT)).await.is_ok() })
+    }
+
+    fn client(&self, _workload: &str, _node: &NodeSpec) -> Result<Box<dyn Client>, TargetError> {
+        Ok(Box::new(NullClient))
+    }
+}
+
+/// A node: says what it sees of the world, then accepts connections until its time is up.
+fn serve(ip: &str, lifetime_ms: u64) -> ExitCode {
+    if lifetime_ms == 0 {
+        eprintln!("cannot live like this");
+        return ExitCode::from(1);
+    }
+    let ip: Ipv4Addr = ip.parse().unwrap();
+    let first = std::fs::read_to_string("/proc/1/cmdline")
+        .unwrap_or_default()
+        .contains(INIT_COMMAND);
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    println!(
+        "pid {} init {first} host {} env {}",
+        std::process::id(),
+        host.trim(),
+        std::env::vars().count()
+    );
+    let listener = TcpListener::bind(SocketAddr::from((ip, PORT))).unwrap();
+    std::thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            drop(BufReader::new(connection).lines().next());
+        }
+    });
+    // What it does has no end of its own but this one.
+    std::thread::sleep(Duration::from_millis(lifetime_ms));
+    eprintln!("{} has had enough", std::env::var("NODE").unwrap_or_default());
+    ExitCode::from(7)
+}
