@@ -1,0 +1,274 @@
+//! When what is broken: a run's faults, drawn from its seed.
+//!
+//! A run is a row of periods: a fault of one to three seconds, then quiet of half to two. Some periods have
+//! two faults that overlap; one in four has none, so that the system also gets time to recover fully.
+//! Invariants:
+//! - Kinds are dealt from a shuffled deck and not drawn one by one, so none is left out by bad luck: each
+//!   is there at least twice in ten seconds or more, and at least once in less. If the time is tight,
+//!   everything is shortened in proportion, and no period is without a fault.
+//! - A fault begins within the first second; the last one ends before the end.
+//! - No kind is in force twice at a time.
+//! - The same arguments make the same schedule.
+
+use ordeal_core::{Fault, FaultStep, Rng};
+
+use crate::kill;
+
+/// A run this long has every kind at least twice.
+const LONG_MS: u64 = 10_000;
+const FAULT_MS: (u64, u64) = (1_000, 3_000);
+const QUIET_MS: (u64, u64) = (500, 2_000);
+/// Of a period, on average.
+const PERIOD_MS: u64 = (FAULT_MS.0 + FAULT_MS.1 + QUIET_MS.0 + QUIET_MS.1) / 2;
+/// How long a node that is restarted at once stays down.
+const SHORT_KILL_MS: (u64, u64) = (200, 500);
+/// Periods come in groups of this size, one of which is without a fault.
+const GROUP: usize = 4;
+
+/// A period before it is fitted to the time there is.
+struct Period {
+    /// Indices of the faults; none, one or two.
+    faults: Vec<usize>,
+    fault_ms: u64,
+    quiet_ms: u64,
+}
+
+/// Draws the schedule of a run of `duration_ms` on so many `nodes`, by time. Takes only faults that apply.
+/// `has_primary`: the target can name its primary.
+pub fn schedule(
+    faults: &[&dyn Fault],
+    duration_ms: u64,
+    seed: u64,
+    nodes: usize,
+    has_primary: bool,
+) -> Vec<FaultStep> {
+    if faults.is_empty() || duration_ms == 0 {
+        return Vec::new();
+    }
+    let rng = &mut Rng::fork(seed, "schedule");
+    let lead_ms = rng.between(100, 900).min(duration_ms / 10);
+    let room_ms = duration_ms - lead_ms;
+    let periods = deal(rng, faults.len(), duration_ms, room_ms);
+    let total_ms: u64 = periods.iter().map(|p| p.fault_ms + p.quiet_ms).sum();
+    let fit = |ms: u64| {
+        if total_ms > room_ms {
+            ms * room_ms / total_ms
+        } else {
+            ms
+        }
+    };
+
+    // Whom a kind hits does not depend on which other kinds are asked for.
+    let mut whom: Vec<Rng> = faults.iter().map(|f| Rng::fork(seed, f.name())).collect();
+    let mut steps = Vec::new();
+    let mut elapsed_ms = 0;
+    for period in &periods {
+        let begin_ms = lead_ms + fit(elapsed_ms);
+        let length_ms = fit(period.fault_ms);
+        for (position, &fault) in period.faults.iter().enumerate() {
+            let (delay_ms, for_ms) = place(rng, position, length_ms);
+            let name = faults[fault].name();
+            let short = name == kill::NAME && rng.chance(1.0 / 3.0);
+            steps.push(FaultStep {
+                at_ms: begin_ms + delay_ms,
+                for_ms: if short {
+                    for_ms.min(rng.between(SHORT_KILL_MS.0, SHORT_KILL_MS.1))
+                } else {
+                    for_ms
+                },
+                fault: name.to_owned(),
+                args: faults[fault].draw(&mut whom[fault], nodes, has_primary),
+            });
+        }
+        elapsed_ms += period.fault_ms + period.quiet_ms;
+    }
+    steps.sort_by_key(|step| step.at_ms);
+    steps
+}
+
+/// Deals periods until the time is filled and each kind has had its turns.
+fn deal(rng: &mut Rng, kinds: usize, duration_ms: u64, room_ms: u64) -> Vec<Period> {
+    let turns = if duration_ms >= LONG_MS { 2 } else { 1 };
+    let wanted = kinds * turns;
+    let tight = room_ms / PERIOD_MS < (wanted + wanted.div_ceil(GROUP - 1)) as u64;
+    let mut deck = Deck {
+        kinds,
+        cards: Vec::new(),
+    };
+    let mut periods: Vec<Period> = Vec::new();
+    let (mut dealt, mut total_ms, mut empty_at) = (0, 0, 0);
+    while dealt < wanted || total_ms < room_ms {
+        let position = periods.len() % GROUP;
+        if position == 0 {
+            // Never the first: the load must not run undisturbed for long before anything happens.
+            empty_at = rng.between(1, GROUP as u64 - 1) as usize;
+        }
+        let faults = if position == empty_at && !tight {
+            Vec::new()
+        } else {
+            deck.one_or_two(rng)
+        };
+        let period = Period {
+            faults,
+            fault_ms: rng.between(FAULT_MS.0, FAULT_MS.1),
+            quiet_ms: rng.between(QUIET_MS.0, QUIET_MS.1),
+        };
+        dealt += period.faults.len();
+        total_ms += period.fault_ms + period.quiet_ms;
+        periods.push(period);
+    }
+    periods
+}
+
+/// Where in its period a fault lies: the first fills it, a second one begins later.
+fn place(rng: &mut Rng, position: usize, length_ms: u64) -> (u64, u64) {
+    if position == 0 {
+        return (0, length_ms.max(1));
+    }
+    let delay_ms = rng.between(0, length_ms / 2);
+    let rest_ms = (length_ms - delay_ms).max(1);
+    (delay_ms, rng.between(rest_ms.div_ceil(2), rest_ms))
+}
+
+/// Kinds in random order, shuffled again when it is used up: any `n` cards in a row from the start of a
+/// deck of `n` are all different.
+struct Deck {
+    kinds: usize,
+    cards: Vec<usize>,
+}
+
+impl Deck {
+    fn top(&mut self, rng: &mut Rng) -> usize {
+        if self.cards.is_empty() {
+            self.cards = (0..self.kinds).collect();
+            rng.shuffle(&mut self.cards);
+        }
+        self.cards[self.cards.len() - 1]
+    }
+
+    /// One kind, or now and then two different ones.
+    fn one_or_two(&mut self, rng: &mut Rng) -> Vec<usize> {
+        let first = self.top(rng);
+        self.cards.pop();
+        let second = self.top(rng);
+        if second != first && rng.chance(0.3) {
+            self.cards.pop();
+            return vec![first, second];
+        }
+        vec![first]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ordeal_core::Machine;
+
+    use super::*;
+
+    fn with(names: &[&str], duration_ms: u64, seed: u64) -> Vec<FaultStep> {
+        let faults: Vec<_> = names
+            .iter()
+            .map(|name| (crate::find(name).unwrap().build)(&Machine::default()))
+            .collect();
+        let faults: Vec<&dyn Fault> = faults.iter().map(|fault| &**fault).collect();
+        schedule(&faults, duration_ms, seed, 5, true)
+    }
+
+    const SETS: [&[&str]; 4] = [
+        &["kill"],
+        &["pause", "kill"],
+        &["partition"],
+        &["kill", "pause", "partition"],
+    ];
+    const DURATIONS_MS: [u64; 8] = [500, 1_000, 3_000, 5_000, 9_999, 10_000, 30_000, 120_000];
+
+    #[test]
+    fn every_schedule_keeps_its_promises() {
+        for names in SETS {
+            for duration_ms in DURATIONS_MS {
+                for seed in 0..200 {
+                    let steps = with(names, duration_ms, seed);
+                    let context = format!("{names:?}, {duration_ms} ms, seed {seed}: {steps:?}");
+                    assert!(steps.is_sorted_by_key(|s| s.at_ms), "{context}");
+                    assert!(steps[0].at_ms <= 1_000, "{context}");
+                    assert!(
+                        steps
+                            .iter()
+                            .all(|s| s.for_ms > 0 && s.at_ms + s.for_ms < duration_ms),
+                        "{context}"
+                    );
+                    let mut by_kind: BTreeMap<&str, Vec<&FaultStep>> = BTreeMap::new();
+                    for step in &steps {
+                        by_kind.entry(&step.fault).or_default().push(step);
+                    }
+                    let turns = if duration_ms >= LONG_MS { 2 } else { 1 };
+                    for name in names {
+                        let of_kind = by_kind.get(name).map_or(&[][..], Vec::as_slice);
+                        assert!(of_kind.len() >= turns, "{name}: {context}");
+                        assert!(
+                            of_kind.windows(2).all(|w| w[0].at_ms + w[0].for_ms < w[1].at_ms),
+                            "{context}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_schedule_and_another_another() {
+        let all = ["kill", "pause", "partition"];
+        assert_eq!(with(&all, 30_000, 7), with(&all, 30_000, 7));
+        assert_ne!(with(&all, 30_000, 7), with(&all, 30_000, 8));
+    }
+
+    #[test]
+    fn with_time_to_spare_faults_last_and_a_quarter_of_the_periods_is_quiet() {
+        let rng = &mut Rng::new(3);
+        let periods = deal(rng, 3, 600_000, 600_000);
+        let empty = periods.iter().filter(|p| p.faults.is_empty()).count();
+        assert!(
+            (empty as i64 - periods.len() as i64 / 4).abs() <= 1,
+            "{empty} of {}",
+            periods.len()
+        );
+        let two = periods.iter().filter(|p| p.faults.len() == 2).count();
+        assert!(
+            two * 10 > periods.len() && two * 2 < periods.len(),
+            "{two} of {}",
+            periods.len()
+        );
+        let lasting = with(&["pause"], 120_000, 3);
+        assert!(
+            lasting.iter().all(|s| (900..=3_000).contains(&s.for_ms)),
+            "{lasting:?}"
+        );
+    }
+
+    #[test]
+    fn faults_overlap_and_nodes_are_sometimes_restarted_at_once() {
+        let mut overlaps = 0;
+        let mut short_kills = 0;
+        for seed in 0..20 {
+            let steps = with(&["kill", "pause", "partition"], 60_000, seed);
+            overlaps += steps
+                .windows(2)
+                .filter(|w| w[1].at_ms < w[0].at_ms + w[0].for_ms)
+                .count();
+            short_kills += steps
+                .iter()
+                .filter(|s| s.fault == "kill" && s.for_ms <= 500)
+                .count();
+        }
+        assert!(overlaps > 20, "{overlaps}");
+        assert!(short_kills > 20, "{short_kills}");
+    }
+
+    #[test]
+    fn nothing_asked_for_is_nothing_planned() {
+        assert!(schedule(&[], 10_000, 1, 3, false).is_empty());
+        assert!(with(&["kill"], 0, 1).is_empty());
+    }
+}

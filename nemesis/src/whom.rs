@@ -1,0 +1,161 @@
+//! Whom a fault of whole nodes hits: drawn at planning time, resolved when it is injected.
+//!
+//! In a plan: `{"nodes": [0, 2]}`, `{"nodes": "all"}` or `{"nodes": "primary"}`.
+
+use std::collections::BTreeSet;
+
+use ordeal_core::{Cluster, Rng};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+const EXPECTED: &str = r#"expected {"nodes": [0, 2]}, {"nodes": "all"} or {"nodes": "primary"}"#;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Args {
+    nodes: Nodes,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Nodes {
+    These(Vec<usize>),
+    Word(Word),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    All,
+    Primary,
+}
+
+/// Draws one node, a minority, a majority, all, or the primary. Sizes that would mean the same in a
+/// small cluster are drawn once.
+pub(crate) fn draw(rng: &mut Rng, nodes: usize, has_primary: bool) -> Value {
+    let majority = nodes / 2 + 1;
+    let mut choices = vec!["all"];
+    if nodes > 1 {
+        choices.push("one");
+    }
+    if nodes - majority > 1 {
+        choices.push("minority");
+    }
+    if majority < nodes {
+        choices.push("majority");
+    }
+    if has_primary {
+        choices.push("primary");
+    }
+    let count = match *rng.pick(&choices) {
+        "one" => 1,
+        "minority" => rng.between(2, (nodes - majority) as u64) as usize,
+        "majority" => majority,
+        word => return json!({ "nodes": word }),
+    };
+    json!({ "nodes": some(rng, nodes, count) })
+}
+
+/// Draws `count` different nodes, in ascending order.
+pub(crate) fn some(rng: &mut Rng, nodes: usize, count: usize) -> Vec<usize> {
+    let mut drawn: Vec<usize> = (0..nodes).collect();
+    rng.shuffle(&mut drawn);
+    drawn.truncate(count);
+    drawn.sort_unstable();
+    drawn
+}
+
+/// The nodes that are meant now, in ascending order; at least one.
+pub(crate) async fn resolve(args: &Value, cluster: &dyn Cluster) -> Result<Vec<usize>, String> {
+    let count = cluster.spec().nodes.len();
+    let parsed = Args::deserialize(args).map_err(|_| format!("{EXPECTED}, found {args}"))?;
+    match parsed.nodes {
+        Nodes::These(nodes) => {
+            checked(&nodes, count).map_err(|why| format!("{why}; {EXPECTED}, found {args}"))
+        }
+        Nodes::Word(Word::All) => Ok((0..count).collect()),
+        Nodes::Word(Word::Primary) => primaries(cluster).await,
+    }
+}
+
+/// The nodes that hold themselves to be primary now; at least one.
+pub(crate) async fn primaries(cluster: &dyn Cluster) -> Result<Vec<usize>, String> {
+    let nodes = cluster
+        .primaries()
+        .await
+        .ok_or("the target cannot say which node is primary")?;
+    if nodes.is_empty() {
+        return Err("no node holds itself to be primary at the moment".to_owned());
+    }
+    checked(&nodes, cluster.spec().nodes.len())
+}
+
+/// The nodes in ascending order, each once, if there are any and all exist.
+pub(crate) fn checked(nodes: &[usize], count: usize) -> Result<Vec<usize>, String> {
+    if let Some(node) = nodes.iter().find(|&&node| node >= count) {
+        return Err(format!(
+            "there is no node {node}: the nodes are 0 to {}",
+            count.saturating_sub(1)
+        ));
+    }
+    if nodes.is_empty() {
+        return Err("no node is named".to_owned());
+    }
+    Ok(nodes
+        .iter()
+        .copied()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everyone_can_be_drawn_and_nobody_else() {
+        for nodes in 1..=7 {
+            let mut sizes = BTreeSet::new();
+            let mut words = BTreeSet::new();
+            for seed in 0..500 {
+                let args = draw(&mut Rng::new(seed), nodes, seed % 2 == 0);
+                match Args::deserialize(&args).unwrap().nodes {
+                    Nodes::These(these) => {
+                        assert_eq!(checked(&these, nodes).unwrap(), these, "sorted and distinct");
+                        sizes.insert(these.len());
+                    }
+                    Nodes::Word(Word::All) => _ = words.insert("all"),
+                    Nodes::Word(Word::Primary) => {
+                        assert_eq!(seed % 2, 0, "only drawn if there is one");
+                        words.insert("primary");
+                    }
+                }
+            }
+            let expected: BTreeSet<usize> = (1..nodes).filter(|&size| size <= nodes / 2 + 1).collect();
+            // A tie of an even cluster is neither minority nor majority.
+            let expected = expected
+                .into_iter()
+                .filter(|&size| size == 1 || 2 * size != nodes)
+                .collect();
+            assert_eq!(sizes, expected, "{nodes} nodes");
+            assert_eq!(words, BTreeSet::from(["all", "primary"]), "{nodes} nodes");
+        }
+    }
+
+    #[test]
+    fn nodes_named_by_hand_are_checked() {
+        assert_eq!(checked(&[2, 0, 2], 3), Ok(vec![0, 2]));
+        assert!(checked(&[3], 3).unwrap_err().contains("0 to 2"));
+        assert!(checked(&[], 3).is_err());
+        for bad in [
+            json!({}),
+            json!({"nodes": "some"}),
+            json!({"nodes": [-1]}),
+            json!({"nodes": [0], "n": 1}),
+            json!(7),
+        ] {
+            assert!(Args::deserialize(&bad).is_err(), "{bad}");
+        }
+    }
+}
