@@ -1,1 +1,63 @@
-//! x
+//! Workloads: what is asked of a system, over which contract, and who judges the answers.
+//!
+//! One folder a workload. Its module holds the enum of its operations, with the way to
+//! [`ordeal_core::Op`] and back, its generators, the client of its HTTP contract if it has one, and the
+//! list of its judges. [`WORKLOADS`] is the only list of them: help, the list command and the tests
+//! read it.
+
+pub mod http;
+pub mod patients;
+pub mod register;
+
+use ordeal_core::{Op, Workload};
+
+/// A workload in the registry.
+pub struct Entry {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is about, in one line.
+    pub about: &'static str,
+    /// Makes it.
+    pub build: fn() -> Box<dyn Workload>,
+}
+
+/// Every workload there is.
+pub const WORKLOADS: &[Entry] = &[
+    Entry {
+        name: register::NAME,
+        about: register::ABOUT,
+        build: || Box::new(register::Register),
+    },
+    Entry {
+        name: patients::NAME,
+        about: patients::ABOUT,
+        build: || Box::new(patients::Patients),
+    },
+];
+
+/// The workload of this name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    WORKLOADS.iter().find(|w| w.name == name)
+}
+
+/// An operation that is none of the workload's own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an operation of the {workload} workload: {op}")]
+pub struct NotMine {
+    /// The workload that was asked.
+    pub workload: &'static str,
+    /// The operation as it came.
+    pub op: String,
+}
+
+impl NotMine {
+    fn new(workload: &'static str, op: &Op) -> Self {
+        NotMine {
+            workload,
+            op: format!("{op:?}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,10 @@ const LOG_BYTES: u64 = 256 * 1024 * 1024;
 pub(crate) fn read_history(path: &Path) -> anyhow::Result<History> {
     let bytes = std::fs::read(path).map_err(|e| UsageError(format!("{}: {e}", path.display())))?;
     let text = String::from_utf8(bytes).map_err(|e| {
-        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count();
         UsageError(format!("{}: line {line}: not UTF-8", path.display()))
     })?;
     Ok(History::parse(&text).map_err(|e| UsageError(format!("{}: {e}", path.display())))?)
@@ -36,10 +39,22 @@ pub(crate) fn judge_run(dir: &RunDir) -> anyhow::Result<(Plan, History, Judgemen
     checkers.push(Box::new(ordeal_checkers::Recovery));
     let mut findings = judge(&checkers, &history);
     findings.push(judge_logs(dir, &plan)?);
-    if history.events.iter().any(|e| e.f == "interrupted" && e.process.client().is_none()) {
-        findings.push(Finding::new("complete", Verdict::Unknown, "the run was interrupted before its final reads"));
+    if history
+        .events
+        .iter()
+        .any(|e| e.f == "interrupted" && e.process.client().is_none())
+    {
+        findings.push(Finding::new(
+            "complete",
+            Verdict::Unknown,
+            "the run was interrupted before its final reads",
+        ));
     } else if !history.events.iter().any(|e| e.f == "phase" && e.value == "stop") {
-        findings.push(Finding::new("complete", Verdict::Unknown, "the run was cut short: the harness died or failed"));
+        findings.push(Finding::new(
+            "complete",
+            Verdict::Unknown,
+            "the run was cut short: the harness died or failed",
+        ));
     }
     Ok((plan, history, Judgement::of(findings)))
 }
@@ -47,8 +62,13 @@ pub(crate) fn judge_run(dir: &RunDir) -> anyhow::Result<(Plan, History, Judgemen
 /// Lets every checker judge. One that panics has decided nothing, and masks nothing.
 pub(crate) fn judge(checkers: &[Box<dyn Checker>], history: &History) -> Vec<Finding> {
     let judge_one = |checker: &Box<dyn Checker>| {
-        std::panic::catch_unwind(AssertUnwindSafe(|| checker.check(history)))
-            .unwrap_or_else(|_| Finding::new(checker.name(), Verdict::Unknown, "the checker panicked; this is a bug in ordeal"))
+        std::panic::catch_unwind(AssertUnwindSafe(|| checker.check(history))).unwrap_or_else(|_| {
+            Finding::new(
+                checker.name(),
+                Verdict::Unknown,
+                "the checker panicked; this is a bug in ordeal",
+            )
+        })
     };
     checkers.iter().map(judge_one).collect()
 }
@@ -63,7 +83,10 @@ fn judge_logs(dir: &RunDir, plan: &Plan) -> anyhow::Result<Finding> {
             let mut bytes = Vec::new();
             std::io::Read::read_to_end(&mut std::io::Read::take(file, LOG_BYTES), &mut bytes)
                 .with_context(|| path.display().to_string())?;
-            finding.anomalies.extend(ordeal_checkers::panics_in_log(&id, &String::from_utf8_lossy(&bytes)));
+            finding.anomalies.extend(ordeal_checkers::panics_in_log(
+                &id,
+                &String::from_utf8_lossy(&bytes),
+            ));
         }
     }
     if !finding.anomalies.is_empty() {
@@ -74,16 +97,31 @@ fn judge_logs(dir: &RunDir, plan: &Plan) -> anyhow::Result<Finding> {
 }
 
 /// Writes what follows from a run beside it: the verdict and the report. Only these are ever replaced.
-pub(crate) fn save(dir: &RunDir, plan: &Plan, history: &History, judgement: &Judgement) -> anyhow::Result<()> {
+pub(crate) fn save(
+    dir: &RunDir,
+    plan: &Plan,
+    history: &History,
+    judgement: &Judgement,
+) -> anyhow::Result<()> {
     let verdict = serde_json::to_string_pretty(judgement)? + "\n";
     replace(&dir.verdict(), verdict.as_bytes())?;
-    let judged = ordeal_report::Judged { dir: Some(dir.path()), plan: Some(plan), history, judgement };
-    replace(&dir.path().join("report.html"), ordeal_report::html(&judged).as_bytes())
+    let judged = ordeal_report::Judged {
+        dir: Some(dir.path()),
+        plan: Some(plan),
+        history,
+        judgement,
+    };
+    replace(
+        &dir.path().join("report.html"),
+        ordeal_report::html(&judged).as_bytes(),
+    )
 }
 
 /// Replaces a file in one step: there is never half of it.
 fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let fresh = path.with_extension("new");
     let written = File::create(&fresh).and_then(|mut file| file.write_all(bytes));
-    written.and_then(|()| std::fs::rename(&fresh, path)).with_context(|| path.display().to_string())
+    written
+        .and_then(|()| std::fs::rename(&fresh, path))
+        .with_context(|| path.display().to_string())
 }

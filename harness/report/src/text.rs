@@ -145,7 +145,12 @@ pub fn history(history: &History, key: Option<&str>) -> String {
         (Some(wanted), Some(key)) => key.to_string() == wanted,
         (Some(_), None) | (None, _) => true,
     };
-    history.events.iter().filter(about).map(|event| words::event(event) + "\n").collect()
+    history
+        .events
+        .iter()
+        .filter(about)
+        .map(|event| words::event(event) + "\n")
+        .collect()
 }
 
 #[cfg(test)]

@@ -25,7 +25,15 @@ fn check_run(args: &CheckArgs) -> anyhow::Result<Judgement> {
     let dir = RunDir::open(&args.path);
     let (plan, history, judgement) = judge::judge_run(&dir)?;
     judge::save(&dir, &plan, &history, &judgement)?;
-    show(args, &Judged { dir: Some(dir.path()), plan: Some(&plan), history: &history, judgement: &judgement })?;
+    show(
+        args,
+        &Judged {
+            dir: Some(dir.path()),
+            plan: Some(&plan),
+            history: &history,
+            judgement: &judgement,
+        },
+    )?;
     Ok(judgement)
 }
 
@@ -34,8 +42,11 @@ fn check_file(args: &CheckArgs, path: &Path) -> anyhow::Result<Judgement> {
         (Some(name), _) => match ordeal_checkers::model_checker(name) {
             Some(checker) => vec![checker],
             None => {
-                let known: Vec<_> = ordeal_checkers::MODELS.iter().map(|m| m.name).collect();
-                return usage(format!("there is no model `{name}`; there are: {}", known.join(", ")));
+                let known: Vec<_> = ordeal_checkers::MODELS.iter().map(|m| m.about.name).collect();
+                return usage(format!(
+                    "there is no model `{name}`; there are: {}",
+                    known.join(", ")
+                ));
             }
         },
         (None, Some(name)) => resolve::find_workload(name)?.checkers(&nothing_planned(name)),
@@ -43,7 +54,15 @@ fn check_file(args: &CheckArgs, path: &Path) -> anyhow::Result<Judgement> {
     };
     let history = judge::read_history(path)?;
     let judgement = Judgement::of(judge::judge(&checkers, &history));
-    show(args, &Judged { dir: None, plan: None, history: &history, judgement: &judgement })?;
+    show(
+        args,
+        &Judged {
+            dir: None,
+            plan: None,
+            history: &history,
+            judgement: &judgement,
+        },
+    )?;
     Ok(judgement)
 }
 

@@ -14,9 +14,9 @@ use tokio::sync::watch;
 
 use crate::args::{Expect, RunArgs};
 use crate::exit::{Exit, UsageError, eprint, print, style};
+use crate::judge;
 use crate::progress::Watcher;
 use crate::resolve::{Resolved, resolve, this_program};
-use crate::judge;
 
 /// The exit code of a process that a second Ctrl-C ended, by convention.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -43,7 +43,9 @@ pub(crate) fn main(args: RunArgs) -> anyhow::Result<Exit> {
             Entered::Outside(Ok(code)) => return Ok(Exit::from_code(code)),
             Entered::Outside(Err(signal)) => {
                 let at = dir.path().display();
-                anyhow::bail!("the harness was killed by {signal}; judge what it recorded with `ordeal check {at}`")
+                anyhow::bail!(
+                    "the harness was killed by {signal}; judge what it recorded with `ordeal check {at}`"
+                )
             }
         }
     }
@@ -55,7 +57,10 @@ fn inside(resolved: Resolved, dir: &RunDir, keep_data: bool) -> anyhow::Result<J
     start_log(&dir.log())?;
     // Best effort: a file system without symbolic links is no reason not to audit.
     let _ = dir.mark_latest();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
     let progress = Arc::new(Progress::default());
     let watcher = Watcher::start(Arc::clone(&progress));
     let ran = runtime.block_on(async {
@@ -78,9 +83,15 @@ fn inside(resolved: Resolved, dir: &RunDir, keep_data: bool) -> anyhow::Result<J
     let (plan, history, judgement) = judge::judge_run(dir)?;
     judge::save(dir, &plan, &history, &judgement)?;
     if judgement.verdict == Verdict::Valid && !keep_data {
-        dir.drop_data().with_context(|| format!("cannot delete the nodes' data in {at}"))?;
+        dir.drop_data()
+            .with_context(|| format!("cannot delete the nodes' data in {at}"))?;
     }
-    let judged = Judged { dir: Some(dir.path()), plan: Some(&plan), history: &history, judgement: &judgement };
+    let judged = Judged {
+        dir: Some(dir.path()),
+        plan: Some(&plan),
+        history: &history,
+        judgement: &judgement,
+    };
     print(&ordeal_report::text(&judged, style()));
     Ok(judgement)
 }
@@ -88,13 +99,18 @@ fn inside(resolved: Resolved, dir: &RunDir, keep_data: bool) -> anyhow::Result<J
 /// Creates the run directory: the one asked for, or one named after target, workload, time and seed.
 fn create_dir(args: &RunArgs, resolved: &Resolved) -> anyhow::Result<RunDir> {
     let plan = &resolved.plan;
-    let refused =
-        |path: &Path, e: std::io::Error| UsageError(format!("cannot create the run directory {}: {e}", path.display()));
+    let refused = |path: &Path, e: std::io::Error| {
+        UsageError(format!("cannot create the run directory {}: {e}", path.display()))
+    };
     if let Some(out) = &args.out {
         return RunDir::create(out).map_err(|e| refused(out, e).into());
     }
     let kind = format!("{}-{}", plan.target, plan.workload);
-    let name = format!("{}-{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), plan.seed);
+    let name = format!(
+        "{}-{}",
+        jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"),
+        plan.seed
+    );
     // Two runs may begin in the same second with the same seed.
     let mut path = Path::new("results").join(&kind).join(&name);
     for again in 2.. {
@@ -110,7 +126,11 @@ fn create_dir(args: &RunArgs, resolved: &Resolved) -> anyhow::Result<RunDir> {
 
 /// The harness's own log goes to a file; the terminal is for the verdict.
 fn start_log(path: &Path) -> anyhow::Result<()> {
-    let file = OpenOptions::new().create(true).append(true).open(path).with_context(|| path.display().to_string())?;
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .with_context(|| path.display().to_string())?;
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new("info"))
         .with_writer(std::sync::Mutex::new(file))
@@ -122,11 +142,15 @@ fn start_log(path: &Path) -> anyhow::Result<()> {
 /// The first Ctrl-C (or TERM, or HUP) ends the run early and in good order; a second one at once.
 fn watch_signals() -> anyhow::Result<watch::Receiver<bool>> {
     let (interrupt, interrupted) = watch::channel(false);
-    let mut signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
-        .map(signal)
-        .into_iter()
-        .collect::<Result<Vec<_>, _>>()
-        .context("cannot watch for signals")?;
+    let mut signals = [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ]
+    .map(signal)
+    .into_iter()
+    .collect::<Result<Vec<_>, _>>()
+    .context("cannot watch for signals")?;
     tokio::spawn(async move {
         loop {
             let [a, b, c] = &mut signals[..] else { return };

@@ -1,0 +1,287 @@
+//! Convergence: when everything is healed and settled, all nodes answer the same.
+//!
+//! Judged are, for each key and each of the given functions, the last successful answer of each node in
+//! the phase `final-reads`. A key on which anything was changed during that phase, or may have been, is
+//! left out: there different answers prove nothing.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Key, Operation, Verdict};
+use serde_json::{Value, json};
+
+use crate::About;
+use crate::models::Atom;
+use crate::phases::{FINAL_READS, Phases};
+use crate::words::{cite, count, listed, of_key};
+
+/// How lists show it.
+pub(crate) const ABOUT: About = About {
+    name: "convergence",
+    about: "the final reads of all nodes agree",
+};
+
+/// How many divergent keys get an anomaly; the rest are counted.
+const REPORTED: usize = 50;
+/// How many elements a message spells out.
+const SPELLED: usize = 10;
+/// Answers of at most so many characters are shown in full.
+const SHORT: usize = 80;
+
+/// The judge.
+#[derive(Clone, Debug)]
+pub struct Convergence {
+    reads: Vec<Cow<'static, str>>,
+    as_sets: bool,
+}
+
+impl Convergence {
+    /// A judge of the answers to these functions, none of which may change anything. Every other function
+    /// is taken to change the key it is about.
+    pub fn new<F: Into<Cow<'static, str>>>(reads: impl IntoIterator<Item = F>) -> Self {
+        Convergence {
+            reads: reads.into_iter().map(Into::into).collect(),
+            as_sets: false,
+        }
+    }
+
+    /// Compares arrays without regard to order and repetition.
+    #[must_use]
+    pub fn as_sets(mut self) -> Self {
+        self.as_sets = true;
+        self
+    }
+}
+
+/// The last answer of each node to one function on one key.
+type Answers<'h> = BTreeMap<&'h str, Operation<'h>>;
+
+/// What the history holds for this judge.
+#[derive(Default)]
+struct Gathered<'h> {
+    answers: BTreeMap<(Option<&'h Key>, &'h str), Answers<'h>>,
+    /// Keys that may have changed during the final reads.
+    changed: BTreeSet<Option<&'h Key>>,
+    nodes: BTreeSet<&'h str>,
+}
+
+impl Checker for Convergence {
+    fn name(&self) -> String {
+        ABOUT.name.to_owned()
+    }
+
+    fn check(&self, history: &History) -> Finding {
+        match self.gather(history) {
+            Ok(gathered) => self.conclude(&gathered),
+            Err(why) => Finding::new(ABOUT.name, Verdict::Unknown, why),
+        }
+    }
+}
+
+impl Convergence {
+    fn gather<'h>(&self, history: &'h History) -> Result<Gathered<'h>, String> {
+        let phases = Phases::of(history);
+        let mut gathered = Gathered::default();
+        for op in history.operations().map_err(|e| e.to_string())? {
+            let node = op.invoke.node.as_deref();
+            gathered.nodes.extend(node);
+            if !self.reads.iter().any(|f| f == op.f()) {
+                let invoked_then = phases.is_final(op.invoke);
+                // Without a completion the history was cut short, and it ran to the end.
+                let ended_then = op
+                    .complete
+                    .map_or(phases.has(FINAL_READS), |e| phases.is_final(e));
+                if op.kind() != EventKind::Fail && (invoked_then || ended_then) {
+                    gathered.changed.insert(op.key());
+                }
+                continue;
+            }
+            let (Some(node), EventKind::Ok) = (node, op.kind()) else {
+                continue;
+            };
+            if phases.is_final(op.invoke) {
+                let answers = gathered.answers.entry((op.key(), op.f())).or_default();
+                let last = answers.entry(node).or_insert(op);
+                if last.ret < op.ret {
+                    *last = op;
+                }
+            }
+        }
+        Ok(gathered)
+    }
+
+    /// The form in which answers are compared.
+    fn form(&self, answer: &Value) -> Form {
+        match answer {
+            Value::Array(elements) if self.as_sets => Form::Set(elements.iter().map(Atom::from).collect()),
+            other => Form::Whole(Atom::from(other)),
+        }
+    }
+
+    fn conclude(&self, gathered: &Gathered<'_>) -> Finding {
+        let (mut compared, mut skipped, mut divergent) = (0, 0, 0);
+        let mut lonely = Vec::new();
+        let mut anomalies = Vec::new();
+        for ((key, f), answers) in &gathered.answers {
+            if gathered.changed.contains(key) {
+                skipped += 1;
+                continue;
+            }
+            if answers.len() < 2 {
+                let only: Vec<&str> = answers.keys().copied().collect();
+                lonely.push(format!("{}`{f}` by {} only", of_key(*key), only.join(", ")));
+                continue;
+            }
+            compared += 1;
+            let mut groups: BTreeMap<Form, Vec<&str>> = BTreeMap::new();
+            for (node, op) in answers {
+                let answer = op.output().unwrap_or(&Value::Null);
+                groups.entry(self.form(answer)).or_default().push(node);
+            }
+            if groups.len() > 1 {
+                divergent += 1;
+                if anomalies.len() < REPORTED {
+                    anomalies.push(divergence(*key, f, answers, &groups));
+                }
+            }
+        }
+        let answering: BTreeSet<&str> = gathered
+            .answers
+            .values()
+            .flat_map(|a| a.keys().copied())
+            .collect();
+        let silent: Vec<&str> = gathered.nodes.difference(&answering).copied().collect();
+        let (verdict, summary) = if divergent > 0 {
+            let of = count(compared, "object");
+            (Verdict::Invalid, format!("nodes disagree on {divergent} of {of}"))
+        } else if !lonely.is_empty() {
+            let lonely = listed(&lonely, 3, "; ");
+            (
+                Verdict::Vacuous,
+                format!("fewer than two nodes answered: {lonely}"),
+            )
+        } else if compared == 0 {
+            let why = match (skipped, answering.len()) {
+                (0, 0) => format!("no node answered a read in the phase `{FINAL_READS}`"),
+                _ => format!("all {} changed during the final reads", count(skipped, "object")),
+            };
+            (Verdict::Vacuous, why)
+        } else {
+            let nodes = count(answering.len(), "node");
+            (
+                Verdict::Valid,
+                format!("{nodes} agree on {}", count(compared, "object")),
+            )
+        };
+        let mut finding = Finding::new(ABOUT.name, verdict, summary)
+            .with("objects_compared", compared)
+            .with("objects_changed_meanwhile", skipped)
+            .with("objects_divergent", divergent)
+            .with("nodes_answering", answering.len())
+            .with("nodes_silent", silent);
+        finding.anomalies = anomalies;
+        finding
+    }
+}
+
+/// An answer, ready for comparison.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Form {
+    Whole(Atom),
+    Set(BTreeSet<Atom>),
+}
+
+/// Who answered differently from most, and in what.
+fn divergence(
+    key: Option<&Key>,
+    f: &str,
+    answers: &Answers<'_>,
+    groups: &BTreeMap<Form, Vec<&str>>,
+) -> Anomaly {
+    // The largest group, or of equals the first, is what the others are compared with.
+    let most = groups.iter().rev().max_by_key(|(_, nodes)| nodes.len());
+    let Some((_, majority)) = most else {
+        return Anomaly {
+            name: "divergence".to_owned(),
+            message: String::new(),
+            key: None,
+            events: Vec::new(),
+            details: Value::Null,
+        };
+    };
+    let answer_of = |node: &str| {
+        answers
+            .get(node)
+            .and_then(Operation::output)
+            .unwrap_or(&Value::Null)
+    };
+    let reference = answer_of(majority[0]);
+    let differing: Vec<String> = groups
+        .values()
+        .filter(|nodes| *nodes != majority)
+        .map(|nodes| {
+            let what = difference(reference, answer_of(nodes[0]));
+            format!("{} {what}", nodes.join(", "))
+        })
+        .collect();
+    let shown = reference.to_string();
+    let shown = if is_short(reference) {
+        shown
+    } else {
+        shown.chars().take(SHORT).chain(['…']).collect()
+    };
+    Anomaly {
+        name: "divergence".to_owned(),
+        message: format!(
+            "{}the final `{f}` differs between nodes: {} answered {shown}; {}.",
+            of_key(key),
+            majority.join(", "),
+            differing.join("; "),
+        ),
+        key: key.cloned(),
+        events: answers.values().flat_map(cite).collect(),
+        details: json!({
+            "function": f,
+            "answers": answers
+                .iter()
+                .map(|(node, op)| json!({"node": node, "answer": op.output(), "invoked": op.index()}))
+                .collect::<Vec<_>>(),
+        }),
+    }
+}
+
+fn is_short(answer: &Value) -> bool {
+    answer.to_string().chars().count() <= SHORT
+}
+
+/// How `answer` differs from `reference`: the answer itself, or of long arrays e.g. `lacks 3, 4`.
+fn difference(reference: &Value, answer: &Value) -> String {
+    let (Value::Array(a), Value::Array(b)) = (reference, answer) else {
+        return format!("answered {answer}");
+    };
+    if is_short(reference) && is_short(answer) {
+        return format!("answered {answer}");
+    }
+    let a_set: BTreeSet<Atom> = a.iter().map(Atom::from).collect();
+    let b_set: BTreeSet<Atom> = b.iter().map(Atom::from).collect();
+    let spell = |atoms: Vec<&Atom>| {
+        let names: Vec<String> = atoms.iter().map(ToString::to_string).collect();
+        listed(&names, SPELLED, ", ")
+    };
+    let lacks: Vec<&Atom> = a_set.difference(&b_set).collect();
+    let extra: Vec<&Atom> = b_set.difference(&a_set).collect();
+    let mut parts = Vec::new();
+    if !lacks.is_empty() {
+        parts.push(format!("lacks {}", spell(lacks)));
+    }
+    if !extra.is_empty() {
+        parts.push(format!("has {} besides", spell(extra)));
+    }
+    if parts.is_empty() {
+        let at = a.iter().zip(b).take_while(|(x, y)| x == y).count();
+        parts.push(format!(
+            "has the same elements in another order or number, from position {at}"
+        ));
+    }
+    parts.join(" and ")
+}

@@ -1,0 +1,110 @@
+//! A register that counts its writes: every answer is `[version, value]`.
+//!
+//! The version is the number of writes and compare-and-sets that took effect so far; 0 means never
+//! written, value `null`. A `null` version, or a `null` answer to a write, is not checked: then this is
+//! the plain register.
+
+use std::fmt;
+
+use ordeal_core::{Model, Open, Operation};
+use serde_json::Value;
+
+use super::register_calls::{self, RegisterAction, RegisterCall, RegisterNames};
+use super::value::Atom;
+use crate::About;
+
+/// How lists show it.
+pub const ABOUT: About = About {
+    name: "versioned-register",
+    about: "one value with a count of its writes: read, write, compare-and-set",
+};
+
+/// The model.
+#[derive(Clone, Debug, Default)]
+pub struct VersionedRegister {
+    /// The functions it judges.
+    pub names: RegisterNames,
+}
+
+/// How often the register was written, and what it holds.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Versioned {
+    /// The number of writes so far.
+    pub version: u64,
+    /// The newest value.
+    pub value: Atom,
+}
+
+impl fmt::Debug for Versioned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (version {})", self.value, self.version)
+    }
+}
+
+/// Reads `[version, value]`.
+fn answer(value: &Value) -> Result<(Option<u64>, &Value), String> {
+    let wrong = || format!("an answer is [version, value], not {value}");
+    let Some([version, held]) = value.as_array().map(Vec::as_slice) else {
+        return Err(wrong());
+    };
+    match version {
+        Value::Null => Ok((None, held)),
+        version => Ok((Some(version.as_u64().ok_or_else(wrong)?), held)),
+    }
+}
+
+impl Model for VersionedRegister {
+    type State = Versioned;
+    type Call = RegisterCall;
+
+    fn name(&self) -> &'static str {
+        ABOUT.name
+    }
+
+    fn init(&self) -> Versioned {
+        Versioned {
+            version: 0,
+            value: Atom::Null,
+        }
+    }
+
+    fn call(&self, op: &Operation<'_>) -> Result<Option<RegisterCall>, String> {
+        let action = register_calls::action(&self.names, op, |value| Ok(answer(value)?.1.into()))?;
+        let Some(action) = action else {
+            return Ok(None);
+        };
+        let (version, held) = match op.output() {
+            None | Some(Value::Null) => (None, &Value::Null),
+            Some(value) => answer(value)?,
+        };
+        let silent = held.is_null() || matches!(action, RegisterAction::Read(_));
+        let echo = (!silent).then(|| held.into());
+        Ok(Some(RegisterCall {
+            action,
+            version,
+            echo,
+        }))
+    }
+
+    fn step(&self, state: &Versioned, call: &RegisterCall) -> Option<Versioned> {
+        let wrote = !self.reads_only(call);
+        let version = state.version + u64::from(wrote);
+        if call.version.is_some_and(|v| v != version) {
+            return None;
+        }
+        let value = call.apply(&state.value)?.clone();
+        Some(Versioned { version, value })
+    }
+
+    fn describe(&self, call: &RegisterCall) -> String {
+        call.describe()
+    }
+
+    fn reads_only(&self, call: &RegisterCall) -> bool {
+        matches!(call.action, RegisterAction::Read(_))
+    }
+
+    fn open_calls(&self, calls: &[RegisterCall], open: &[usize]) -> Vec<Open> {
+        register_calls::assume(calls, open)
+    }
+}

@@ -1,0 +1,62 @@
+//! The phases of a run, as the harness marks them in the history.
+//!
+//! A marker is an `info` event of the nemesis with `f: "phase"` and the phase's name as value. A phase
+//! lasts until the next marker; an operation belongs to the phase in which it was invoked.
+
+use ordeal_core::{Event, EventKind, History, Process};
+
+/// The reads after everything is healed and settled.
+pub(crate) const FINAL_READS: &str = "final-reads";
+/// The load under faults.
+pub(crate) const LOAD: &str = "load";
+/// The load before any fault.
+pub(crate) const WARM_UP: &str = "warm-up";
+
+/// The markers of a history, in order of time.
+pub(crate) struct Phases<'h> {
+    marks: Vec<(u64, u64, &'h str)>,
+}
+
+/// Whether the event is the harness's own, with this function.
+pub(crate) fn of_nemesis(event: &Event, f: &str) -> bool {
+    event.kind == EventKind::Info && event.f == f && matches!(event.process, Process::Named(_))
+}
+
+impl<'h> Phases<'h> {
+    pub(crate) fn of(history: &'h History) -> Self {
+        let mut marks: Vec<_> = history
+            .events
+            .iter()
+            .filter(|e| of_nemesis(e, "phase"))
+            .filter_map(|e| Some((e.time, e.index, e.value.as_str()?)))
+            .collect();
+        marks.sort_unstable();
+        Phases { marks }
+    }
+
+    /// The phase an event falls into; `None` before the first marker.
+    pub(crate) fn at(&self, event: &Event) -> Option<&'h str> {
+        let before = self
+            .marks
+            .partition_point(|m| (m.0, m.1) <= (event.time, event.index));
+        before.checked_sub(1).map(|i| self.marks[i].2)
+    }
+
+    /// Whether the event falls into the final reads.
+    pub(crate) fn is_final(&self, event: &Event) -> bool {
+        self.at(event) == Some(FINAL_READS)
+    }
+
+    /// Whether the harness ever marked this phase.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.marks.iter().any(|m| m.2 == name)
+    }
+
+    /// The phases in order, each with how long it lasted in nanoseconds (`None`: to the end).
+    pub(crate) fn lasted(&self) -> impl Iterator<Item = (&'h str, Option<u64>)> {
+        self.marks.iter().enumerate().map(|(i, m)| {
+            let next = self.marks.get(i + 1);
+            (m.2, next.map(|n| n.0 - m.0))
+        })
+    }
+}

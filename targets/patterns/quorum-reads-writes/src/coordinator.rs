@@ -1,0 +1,488 @@
+//! A clinic's side of every operation: drives the protocol over the replicas, within a deadline.
+//!
+//! Invariants:
+//! - a definite error is only given before anything of a mutation left this function for a store;
+//! - every request to a replica runs to its end even after the quorum is there, so that all N get every
+//!   update that can reach them;
+//! - the own store is in every first round, and has an update before any other node.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ordeal_kit::{ApiError, Id};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, timeout_at};
+
+use crate::bugs::Bug;
+use crate::hints;
+use crate::protocol::{
+    Cell, Entries, Entry, PutPlan, Quorums, Register, RegisterRead, Round, SetRead, Step, Update, Version,
+    VersionOrder, missing, newest, plan_put, read_register, read_set, union,
+};
+use crate::replicas::{Parcel, Query, ReplicaError, Replicas};
+use crate::store::{Counter, Set, StoreError};
+
+/// How often a read proposes before it gives up on entries that keep arriving.
+const ROUNDS_MAX: usize = 64;
+/// Read repairs at a time; a read that finds none free repairs nothing.
+const REPAIRS_MAX: usize = 256;
+/// How much text a patient's record takes.
+const RECORD_BYTES_MAX: u64 = 4 << 20;
+
+/// Not enough replicas answered.
+#[derive(Debug, thiserror::Error)]
+#[error("{heard} of the {need} replicas needed answered {}", if *.late { "in time" } else { "; too many others cannot be reached" })]
+struct NoQuorum {
+    heard: usize,
+    need: usize,
+    late: bool,
+}
+
+type Answer<T> = (usize, Result<T, ReplicaError>);
+
+/// A quorum's answers, and the channel on which the others' may still come.
+struct Gathered<T> {
+    answers: Vec<(usize, T)>,
+    late: mpsc::Receiver<Answer<T>>,
+}
+
+/// Coordinates clients' operations.
+pub(crate) struct Coordinator {
+    replicas: Arc<Replicas>,
+    quorums: Quorums,
+    order: VersionOrder,
+    quorum_timeout: Duration,
+    bug: Option<Bug>,
+    repairs: Arc<Semaphore>,
+}
+
+impl Coordinator {
+    pub(crate) fn new(
+        replicas: Arc<Replicas>,
+        quorums: Quorums,
+        quorum_timeout: Duration,
+        bug: Option<Bug>,
+    ) -> Self {
+        Coordinator {
+            replicas,
+            quorums,
+            order: version_order(bug),
+            quorum_timeout,
+            bug,
+            repairs: Arc::new(Semaphore::new(REPAIRS_MAX)),
+        }
+    }
+
+    /// Adds an entry to a patient's record.
+    pub(crate) async fn append(&self, patient: Id, id: Id, entry: Entry) -> Result<(), ApiError> {
+        let deadline = Instant::now() + self.quorum_timeout;
+        let (held, bytes) = self.replicas.store.entry(&patient, &id).map_err(not_done)?;
+        match held {
+            Some(held) if held != entry => {
+                return Err(ApiError::conflict(format!("{id} was used for another entry")));
+            }
+            None if bytes + entry.text.len() as u64 > RECORD_BYTES_MAX => {
+                return Err(ApiError::too_large("the patient's record is full"));
+            }
+            _ => {}
+        }
+        if held.is_none() {
+            self.expect_quorum(&patient, deadline).await?;
+        }
+        let entries = Entries::from([(id, entry)]);
+        self.store_everywhere(Update::Entries { patient, entries }, deadline)
+            .await
+    }
+
+    /// Replaces a patient's summary.
+    pub(crate) async fn put(&self, patient: Id, request_id: Id, text: String) -> Result<Version, ApiError> {
+        let deadline = Instant::now() + self.quorum_timeout;
+        let own = self
+            .replicas
+            .store
+            .register(&patient, Some(&request_id))
+            .map_err(not_done)?;
+        let answers = if own.known.is_some() {
+            // A retry, and the version is here: nothing to ask for.
+            vec![(self.replicas.own, own)]
+        } else {
+            let heard = self
+                .query(own, &patient, Some(&request_id), self.quorums.read, deadline)
+                .await;
+            heard
+                .map_err(|why| ApiError::unavailable(why.to_string()))?
+                .answers
+        };
+        let floor = match plan_put(&answers, &text) {
+            PutPlan::Conflict => {
+                return Err(ApiError::conflict(format!(
+                    "{request_id} was used for another text"
+                )));
+            }
+            PutPlan::Resume(cell) => {
+                let version = cell.version.clone();
+                self.store_everywhere(Update::Summary { patient, cell }, deadline)
+                    .await?;
+                return Ok(version);
+            }
+            PutPlan::Issue { floor } => floor,
+        };
+        let counter = if self.bug == Some(Bug::WallClockVersions) {
+            Counter::Exactly(wall_clock_s())
+        } else {
+            Counter::After(floor)
+        };
+        let issue = self
+            .replicas
+            .store
+            .issue(patient.clone(), request_id, text.clone(), counter);
+        let cell = timeout_at(deadline, issue)
+            .await
+            .map_err(|_| own_store_late())?
+            .map_err(not_known)?;
+        if cell.text != text {
+            // Another request with this id was quicker.
+            return Err(ApiError::conflict(format!(
+                "{} was used for another text",
+                cell.request_id
+            )));
+        }
+        let version = cell.version.clone();
+        let ready = vec![(self.replicas.own, ())];
+        self.replicate(Update::Summary { patient, cell }, ready, deadline)
+            .await?;
+        Ok(version)
+    }
+
+    /// A patient's summary.
+    pub(crate) async fn summary(&self, patient: &Id) -> Result<Option<Cell>, ApiError> {
+        let deadline = Instant::now() + self.quorum_timeout;
+        let own = self.replicas.store.register(patient, None).map_err(not_done)?;
+        let heard = self.query(own, patient, None, self.quorums.read, deadline).await;
+        let Gathered { answers, late } = heard.map_err(|why| ApiError::unavailable(why.to_string()))?;
+        if matches!(self.bug, Some(Bug::NoWriteBack | Bug::RPlusW)) {
+            return Ok(newest(self.order, &answers).cloned());
+        }
+        match read_register(self.order, &answers, self.quorums.write) {
+            RegisterRead::Settled(Some(cell)) => {
+                self.repair_summary(patient, &cell, answers, late);
+                Ok(Some(cell))
+            }
+            RegisterRead::Settled(None) => Ok(None),
+            RegisterRead::WriteBack { cell, holders } => {
+                let parcel = Parcel::new(Update::Summary {
+                    patient: patient.clone(),
+                    cell: cell.clone(),
+                });
+                let parcel = parcel.map_err(|why| ApiError::unavailable(why.to_string()))?;
+                let ready = holders.into_iter().map(|node| (node, ())).collect();
+                let written = self.gather(ready, self.quorums.write, deadline, |replicas, node| {
+                    let parcel = Arc::clone(&parcel);
+                    async move { replicas.update(node, &parcel).await }
+                });
+                written
+                    .await
+                    .map_err(|why| ApiError::unavailable(why.to_string()))?;
+                Ok(Some(cell))
+            }
+        }
+    }
+
+    /// A patient's entries.
+    pub(crate) async fn entries(&self, patient: &Id) -> Result<Arc<Entries>, ApiError> {
+        let deadline = Instant::now() + self.quorum_timeout;
+        let own = self.replicas.store.set(patient).map_err(not_done)?;
+        let mut heard: Vec<Option<Arc<Entries>>> = vec![None; self.quorums.nodes];
+        // In the first round nothing is proposed: the peers just compare with what this node has.
+        let ready = vec![(self.replicas.own, Arc::clone(&own.entries))];
+        let mut gathered = self.offer(patient, own, None, ready, deadline).await?;
+        for _ in 0..ROUNDS_MAX {
+            if matches!(self.bug, Some(Bug::NoWriteBack | Bug::RPlusW)) {
+                return Ok(union(&gathered.answers));
+            }
+            match read_set(&gathered.answers, self.quorums.write) {
+                SetRead::Settled(set) => {
+                    self.repair_entries(patient, &set, gathered);
+                    return Ok(set);
+                }
+                SetRead::Propose(union) => {
+                    for (node, set) in gathered.answers {
+                        heard[node] = Some(set);
+                    }
+                    let proposal = Set::new(union);
+                    gathered = self
+                        .offer(patient, proposal, Some(&heard), Vec::new(), deadline)
+                        .await?;
+                }
+            }
+        }
+        Err(ApiError::unavailable(
+            "entries kept arriving while they were read",
+        ))
+    }
+
+    /// One round of a read of entries. With `heard`, proposes the set to every replica, sending each what
+    /// it lacked when last heard of.
+    async fn offer(
+        &self,
+        patient: &Id,
+        set: Set,
+        heard: Option<&[Option<Arc<Entries>>]>,
+        ready: Vec<(usize, Arc<Entries>)>,
+        deadline: Instant,
+    ) -> Result<Gathered<Arc<Entries>>, ApiError> {
+        let need = if self.bug == Some(Bug::RPlusW) {
+            self.quorums.read
+        } else {
+            self.quorums.read.max(self.quorums.write)
+        };
+        let round = self.gather(ready, need, deadline, |replicas, node| {
+            let (patient, set) = (patient.clone(), set.clone());
+            let lacking = match heard.map(|heard| &heard[node]) {
+                None => Entries::new(),
+                Some(None) => Entries::clone(&set.entries),
+                Some(Some(held)) => missing(&set.entries, held),
+            };
+            async move { replicas.offer(node, &patient, lacking, &set).await }
+        });
+        round.await.map_err(|why| ApiError::unavailable(why.to_string()))
+    }
+
+    /// The first round of operations on summaries.
+    async fn query(
+        &self,
+        own: Register,
+        patient: &Id,
+        request_id: Option<&Id>,
+        need: usize,
+        deadline: Instant,
+    ) -> Result<Gathered<Register>, NoQuorum> {
+        let query = Arc::new(Query {
+            patient: patient.clone(),
+            request_id: request_id.cloned(),
+        });
+        let ready = vec![(self.replicas.own, own)];
+        self.gather(ready, need, deadline, |replicas, node| {
+            let query = Arc::clone(&query);
+            async move { replicas.query(node, &query).await }
+        })
+        .await
+    }
+
+    /// When a write quorum seems out of reach, finds out before anything is stored: then the refusal is
+    /// definite.
+    async fn expect_quorum(&self, patient: &Id, deadline: Instant) -> Result<(), ApiError> {
+        let need = self.acks_needed();
+        if self.bug == Some(Bug::HintCounted) || self.replicas.answering() >= need {
+            return Ok(());
+        }
+        let own = Register::default();
+        let heard = self.query(own, patient, None, need, deadline).await;
+        heard
+            .map(|_| ())
+            .map_err(|why| ApiError::unavailable(why.to_string()))
+    }
+
+    fn acks_needed(&self) -> usize {
+        if self.bug == Some(Bug::W1) {
+            1
+        } else {
+            self.quorums.write
+        }
+    }
+
+    /// Stores the update here, then on a write quorum.
+    async fn store_everywhere(&self, update: Update, deadline: Instant) -> Result<(), ApiError> {
+        let stored = timeout_at(deadline, self.replicas.store.update(update.clone())).await;
+        stored.map_err(|_| own_store_late())?.map_err(not_known)?;
+        self.replicate(update, vec![(self.replicas.own, ())], deadline)
+            .await
+    }
+
+    /// Sends the update to all but the `ready` replicas, until a write quorum has it.
+    async fn replicate(
+        &self,
+        update: Update,
+        ready: Vec<(usize, ())>,
+        deadline: Instant,
+    ) -> Result<(), ApiError> {
+        let parcel = Parcel::new(update).map_err(|why| ApiError::internal(why.to_string()))?;
+        let sloppy = self.bug == Some(Bug::HintCounted);
+        let acks = self.gather(ready, self.acks_needed(), deadline, |replicas, node| {
+            let parcel = Arc::clone(&parcel);
+            async move {
+                if sloppy {
+                    return hints::update_or_hint(&replicas, node, &parcel).await;
+                }
+                replicas.update(node, &parcel).await
+            }
+        });
+        acks.await
+            .map(|_| ())
+            .map_err(|why| ApiError::maybe_done(why.to_string()))
+    }
+
+    /// Asks every replica but those whose answers are `ready`, until `need` have answered.
+    async fn gather<T, F>(
+        &self,
+        ready: Vec<(usize, T)>,
+        need: usize,
+        deadline: Instant,
+        ask: impl Fn(Arc<Replicas>, usize) -> F,
+    ) -> Result<Gathered<T>, NoQuorum>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ReplicaError>> + Send + 'static,
+    {
+        let nodes = self.quorums.nodes;
+        let mut round = Round::new(nodes, need);
+        for (node, answer) in ready {
+            round.answer(node, answer);
+        }
+        let (tell, mut late) = mpsc::channel(nodes);
+        for node in (0..nodes).filter(|node| round.is_open(*node)) {
+            let (tell, asked) = (tell.clone(), ask(Arc::clone(&self.replicas), node));
+            tokio::spawn(async move {
+                let answer = asked.await;
+                // Nobody listens any more when the quorum was there and nothing is to be repaired.
+                let _ = tell.send((node, answer)).await;
+            });
+        }
+        drop(tell);
+        let mut step = round.step();
+        let mut in_time = true;
+        while step == Step::Wait && in_time {
+            step = match timeout_at(deadline, late.recv()).await {
+                Ok(Some((node, Ok(answer)))) => round.answer(node, answer),
+                Ok(Some((node, Err(why)))) => {
+                    tracing::debug!(node, %why, "no answer of a replica");
+                    round.fail(node)
+                }
+                Ok(None) => Step::Hopeless,
+                Err(_) => {
+                    in_time = false;
+                    Step::Wait
+                }
+            };
+        }
+        let answers = round.into_answers();
+        if step == Step::Enough {
+            return Ok(Gathered { answers, late });
+        }
+        Err(NoQuorum {
+            heard: answers.len(),
+            need,
+            late: !in_time,
+        })
+    }
+
+    /// Brings a settled summary to the replicas that answered with an older one, in the background.
+    fn repair_summary(
+        &self,
+        patient: &Id,
+        cell: &Cell,
+        answers: Vec<(usize, Register)>,
+        mut late: mpsc::Receiver<Answer<Register>>,
+    ) {
+        let Ok(permit) = Arc::clone(&self.repairs).try_acquire_owned() else {
+            return;
+        };
+        let (replicas, order, patient, cell) = (
+            Arc::clone(&self.replicas),
+            self.order,
+            patient.clone(),
+            cell.clone(),
+        );
+        tokio::spawn(async move {
+            let _permit = permit;
+            let mut answers = answers.into_iter();
+            while let Some((node, register)) = next(&mut answers, &mut late).await {
+                if !order.replaces(&cell, register.cell.as_ref()) {
+                    continue;
+                }
+                let (patient, cell) = (patient.clone(), cell.clone());
+                mend(&replicas, node, Update::Summary { patient, cell }).await;
+            }
+        });
+    }
+
+    /// Brings settled entries to the replicas that answered without some of them, in the background.
+    fn repair_entries(&self, patient: &Id, set: &Arc<Entries>, gathered: Gathered<Arc<Entries>>) {
+        let Ok(permit) = Arc::clone(&self.repairs).try_acquire_owned() else {
+            return;
+        };
+        let (replicas, patient, set) = (Arc::clone(&self.replicas), patient.clone(), Arc::clone(set));
+        tokio::spawn(async move {
+            let _permit = permit;
+            let (mut answers, mut late) = (gathered.answers.into_iter(), gathered.late);
+            while let Some((node, held)) = next(&mut answers, &mut late).await {
+                let entries = missing(&set, &held);
+                if entries.is_empty() {
+                    continue;
+                }
+                let patient = patient.clone();
+                mend(&replicas, node, Update::Entries { patient, entries }).await;
+            }
+        });
+    }
+}
+
+/// How the node compares versions.
+pub(crate) fn version_order(bug: Option<Bug>) -> VersionOrder {
+    if bug == Some(Bug::VersionTies) {
+        VersionOrder::CounterOnly
+    } else {
+        VersionOrder::Total
+    }
+}
+
+/// The next answer to look at: first those of the quorum, then those that come late.
+async fn next<T>(
+    answers: &mut std::vec::IntoIter<(usize, T)>,
+    late: &mut mpsc::Receiver<Answer<T>>,
+) -> Option<(usize, T)> {
+    if let Some(answer) = answers.next() {
+        return Some(answer);
+    }
+    loop {
+        if let (node, Ok(answer)) = late.recv().await? {
+            return Some((node, answer));
+        }
+    }
+}
+
+async fn mend(replicas: &Replicas, node: usize, update: Update) {
+    let outcome = match Parcel::new(update) {
+        Ok(parcel) => replicas.update(node, &parcel).await,
+        Err(why) => Err(why.into()),
+    };
+    if let Err(why) = outcome {
+        tracing::debug!(node, %why, "a replica was not repaired");
+    }
+}
+
+fn wall_clock_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// The own store failed a read, before anything was done.
+#[allow(clippy::needless_pass_by_value, reason = "the signature map_err asks for")]
+fn not_done(why: StoreError) -> ApiError {
+    ApiError::unavailable(why.to_string())
+}
+
+/// The own store failed a change.
+#[allow(clippy::needless_pass_by_value, reason = "the signature map_err asks for")]
+fn not_known(why: StoreError) -> ApiError {
+    match why {
+        StoreError::Busy => ApiError::busy(why.to_string()),
+        StoreError::Stopped => ApiError::unavailable(why.to_string()),
+        _ => ApiError::internal(why.to_string()),
+    }
+}
+
+fn own_store_late() -> ApiError {
+    ApiError::maybe_done("the node's own store did not answer in time")
+}

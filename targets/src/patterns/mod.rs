@@ -1,0 +1,3 @@
+//! The reference targets: each starts nodes of one pattern, run by the harness's own binary.
+
+pub mod quorum_reads_writes;

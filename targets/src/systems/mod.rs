@@ -1,0 +1,3 @@
+//! Third-party systems, run from their own binaries.
+
+pub mod etcd;

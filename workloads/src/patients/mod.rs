@@ -1,0 +1,170 @@
+//! `patients`: medical records that any clinic can read and write (quorum-based reads and writes).
+//!
+//! A patient's record has two parts: entries (history, lab results, prescriptions), to which is only
+//! ever appended, and a summary, which is replaced as a whole. The promise is one linearizable record
+//! per patient, from whichever clinic it is asked, and no acknowledged entry is ever lost.
+//!
+//! The two parts are judged as a set and as a register; each judge picks its operations by their
+//! names. Every entry and every summary is unique in a run. The contract is `openapi.yaml` beside this
+//! file; [`client`] speaks it.
+
+mod http;
+
+pub use http::client;
+
+use ordeal_checkers::models::RegisterNames;
+use ordeal_checkers::{Convergence, GrowSet, Linearizable, Register, SetDurability, Stats};
+use ordeal_core::{Ask, Checker, EachThread, Generator, Key, Mix, Op, Plan, Rng, Sequence, Workload};
+use serde_json::Value;
+
+use crate::NotMine;
+
+/// The workload's name.
+pub const NAME: &str = "patients";
+
+/// The workload in one line.
+pub const ABOUT: &str = "medical records across clinics: append and read entries, write and read a summary";
+
+/// How often each operation is drawn.
+const APPENDS: u64 = 3;
+const ENTRY_READS: u64 = 3;
+const SUMMARY_WRITES: u64 = 2;
+const SUMMARY_READS: u64 = 3;
+
+/// An operation on a patient's record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PatientOp {
+    /// Append an entry.
+    AppendEntry {
+        /// The patient.
+        patient: String,
+        /// The entry's id, unique in a run.
+        entry: String,
+    },
+    /// All entries; answered with an array of ids.
+    ReadEntries {
+        /// The patient.
+        patient: String,
+    },
+    /// Replace the summary.
+    WriteSummary {
+        /// The patient.
+        patient: String,
+        /// The text, unique in a run.
+        text: String,
+    },
+    /// The summary; answered with its text, or null if there is none.
+    ReadSummary {
+        /// The patient.
+        patient: String,
+    },
+}
+
+impl From<PatientOp> for Op {
+    fn from(op: PatientOp) -> Op {
+        let (f, patient, value) = match op {
+            PatientOp::AppendEntry { patient, entry } => ("append-entry", patient, Value::String(entry)),
+            PatientOp::ReadEntries { patient } => ("read-entries", patient, Value::Null),
+            PatientOp::WriteSummary { patient, text } => ("write-summary", patient, Value::String(text)),
+            PatientOp::ReadSummary { patient } => ("read-summary", patient, Value::Null),
+        };
+        Op::new(f, Key::Text(patient), value)
+    }
+}
+
+impl TryFrom<&Op> for PatientOp {
+    type Error = NotMine;
+
+    fn try_from(op: &Op) -> Result<Self, NotMine> {
+        let Some(Key::Text(patient)) = op.key.clone() else {
+            return Err(NotMine::new(NAME, op));
+        };
+        match (&*op.f, op.value.as_str()) {
+            ("append-entry", Some(entry)) => Ok(PatientOp::AppendEntry {
+                patient,
+                entry: entry.to_owned(),
+            }),
+            ("read-entries", _) => Ok(PatientOp::ReadEntries { patient }),
+            ("write-summary", Some(text)) => Ok(PatientOp::WriteSummary {
+                patient,
+                text: text.to_owned(),
+            }),
+            ("read-summary", _) => Ok(PatientOp::ReadSummary { patient }),
+            _ => Err(NotMine::new(NAME, op)),
+        }
+    }
+}
+
+/// The `patients` workload.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Patients;
+
+impl Workload for Patients {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn about(&self) -> &'static str {
+        ABOUT
+    }
+
+    fn generator(&self, plan: &Plan) -> Box<dyn Generator> {
+        let patients = plan.keys.max(1);
+        let any = move |rng: &mut Rng| format!("p{}", rng.below(patients));
+        let (mut entries, mut summaries) = (0_u64, 0_u64);
+        let mix = Mix::new(Rng::fork(plan.seed, "operations"))
+            .with(APPENDS, move |rng, _: Ask| {
+                entries += 1;
+                let (patient, entry) = (any(rng), format!("e{entries}"));
+                PatientOp::AppendEntry { patient, entry }.into()
+            })
+            .with(ENTRY_READS, move |rng, _| {
+                PatientOp::ReadEntries { patient: any(rng) }.into()
+            })
+            .with(SUMMARY_WRITES, move |rng, _| {
+                summaries += 1;
+                let (patient, text) = (any(rng), format!("s{summaries}"));
+                PatientOp::WriteSummary { patient, text }.into()
+            })
+            .with(SUMMARY_READS, move |rng, _| {
+                PatientOp::ReadSummary { patient: any(rng) }.into()
+            });
+        Box::new(mix)
+    }
+
+    fn final_generator(&self, plan: &Plan) -> Box<dyn Generator> {
+        let patients = plan.keys;
+        Box::new(EachThread::new(move || {
+            let reads = (0..patients).flat_map(|n| {
+                let patient = format!("p{n}");
+                [
+                    PatientOp::ReadEntries {
+                        patient: patient.clone(),
+                    }
+                    .into(),
+                    PatientOp::ReadSummary { patient }.into(),
+                ]
+            });
+            Sequence::new(reads.collect())
+        }))
+    }
+
+    fn checkers(&self, _plan: &Plan) -> Vec<Box<dyn Checker>> {
+        let summaries = RegisterNames {
+            read: "read-summary".into(),
+            write: "write-summary".into(),
+            cas: None,
+        };
+        vec![
+            Box::new(Linearizable::new(GrowSet::new("append-entry", "read-entries"))),
+            Box::new(Linearizable::new(Register { names: summaries })),
+            Box::new(SetDurability::new("append-entry", "read-entries")),
+            Box::new(Convergence::new(["read-entries", "read-summary"]).as_sets()),
+            Box::new(Stats),
+        ]
+    }
+
+    fn mutates(&self, f: &str) -> bool {
+        matches!(f, "append-entry" | "write-summary")
+    }
+}

@@ -1,0 +1,228 @@
+use std::collections::HashSet;
+
+use ordeal_core::{Ask, Event, EventKind, Key, Next, Op, PLAN_VERSION, Plan, Process};
+use serde_json::{Value, json};
+
+use crate::patients::PatientOp;
+use crate::register::RegisterOp;
+use crate::{WORKLOADS, find};
+
+const KEYS: u64 = 5;
+const DRAWS: usize = 4000;
+
+fn plan(workload: &str, seed: u64) -> Plan {
+    Plan {
+        version: PLAN_VERSION,
+        workload: workload.to_owned(),
+        target: "memory".to_owned(),
+        bug: None,
+        options: Default::default(),
+        nodes: 3,
+        concurrency: 6,
+        rate: None,
+        keys: KEYS,
+        warmup_ms: 0,
+        duration_ms: 1000,
+        op_timeout_ms: 1000,
+        ready_timeout_ms: 1000,
+        seed,
+        fault_kinds: Vec::new(),
+        faults: Vec::new(),
+    }
+}
+
+fn ask(thread: usize) -> Ask {
+    Ask {
+        process: thread as u64,
+        thread,
+        node: thread,
+    }
+}
+
+/// Draws from the load of a workload; every write and compare-and-set is answered as if it took effect.
+fn draw(workload: &str, seed: u64) -> Vec<Op> {
+    let plan = plan(workload, seed);
+    let mut load = (find(workload).unwrap().build)().generator(&plan);
+    (0..DRAWS)
+        .map(|n| {
+            let Next::Op(op) = load.next(ask(n % 6)) else {
+                panic!("the load ended");
+            };
+            let written = op.value.get(1).unwrap_or(&op.value);
+            load.observe(&Event {
+                index: n as u64,
+                time: n as u64,
+                process: Process::Client(0),
+                kind: EventKind::Ok,
+                f: op.f.clone(),
+                value: json!([1, written]),
+                key: op.key.clone(),
+                node: None,
+                error: None,
+            });
+            op
+        })
+        .collect()
+}
+
+/// What a mutation writes.
+fn written(op: &Op) -> Option<Value> {
+    match &*op.f {
+        "write" | "append-entry" | "write-summary" => Some(op.value.clone()),
+        "cas" => Some(op.value[1].clone()),
+        _ => None,
+    }
+}
+
+#[test]
+fn every_workload_is_found_by_its_name_and_says_what_it_is() {
+    for entry in WORKLOADS {
+        let workload = (find(entry.name).unwrap().build)();
+        assert_eq!(workload.name(), entry.name);
+        assert_eq!(workload.about(), entry.about);
+        assert!(!workload.checkers(&plan(entry.name, 1)).is_empty());
+    }
+    let names: HashSet<_> = WORKLOADS.iter().map(|w| w.name).collect();
+    assert_eq!(names.len(), WORKLOADS.len());
+    assert!(find("no-such-workload").is_none());
+}
+
+#[test]
+fn a_seed_draws_the_same_operations_again_and_another_seed_others() {
+    for entry in WORKLOADS {
+        assert_eq!(draw(entry.name, 7), draw(entry.name, 7));
+        assert_ne!(draw(entry.name, 7), draw(entry.name, 8));
+    }
+}
+
+#[test]
+fn everything_written_in_a_run_is_unique() {
+    for entry in WORKLOADS {
+        let ops = draw(entry.name, 3);
+        let all: Vec<String> = ops.iter().filter_map(written).map(|v| v.to_string()).collect();
+        let distinct: HashSet<_> = all.iter().collect();
+        assert!(all.len() > DRAWS / 4);
+        assert_eq!(distinct.len(), all.len(), "{}", entry.name);
+    }
+}
+
+#[test]
+fn keys_stay_within_the_plan_and_all_are_used() {
+    for entry in WORKLOADS {
+        let used: HashSet<Key> = draw(entry.name, 3).into_iter().filter_map(|op| op.key).collect();
+        let planned: HashSet<Key> = (0..KEYS as i64)
+            .map(|n| match entry.name {
+                "register" => Key::Int(n),
+                _ => Key::Text(format!("p{n}")),
+            })
+            .collect();
+        assert_eq!(used, planned);
+    }
+}
+
+#[test]
+fn the_mix_is_as_declared() {
+    let share = |ops: &[Op], f: &str| ops.iter().filter(|op| op.f == f).count() as f64 / ops.len() as f64;
+    let near = |a: f64, b: f64| (a - b).abs() < 0.03;
+    let register = draw("register", 5);
+    assert!(near(share(&register, "read"), 0.5));
+    assert!(near(share(&register, "write"), 0.3));
+    assert!(near(share(&register, "cas"), 0.2));
+    let patients = draw("patients", 5);
+    for (f, weight) in [
+        ("append-entry", 3.0),
+        ("read-entries", 3.0),
+        ("write-summary", 2.0),
+        ("read-summary", 3.0),
+    ] {
+        assert!(near(share(&patients, f), weight / 11.0), "{f}");
+    }
+}
+
+#[test]
+fn mutations_and_only_they_are_declared_as_such() {
+    for entry in WORKLOADS {
+        let workload = (entry.build)();
+        for op in draw(entry.name, 2) {
+            assert_eq!(workload.mutates(&op.f), written(&op).is_some(), "{}", op.f);
+        }
+    }
+}
+
+#[test]
+fn a_compare_and_set_expects_what_was_seen_last_on_its_key_or_just_before() {
+    let mut newest: std::collections::HashMap<Key, Vec<Value>> = Default::default();
+    let mut fresh = 0;
+    let mut swaps = 0;
+    for op in draw("register", 9) {
+        let seen = newest.entry(op.key.clone().unwrap()).or_default();
+        if op.f == "cas" {
+            swaps += 1;
+            let age = seen.iter().rev().position(|v| *v == op.value[0]).unwrap();
+            assert!(age <= 1);
+            fresh += usize::from(age == 0);
+        }
+        seen.extend(written(&op));
+    }
+    assert!(fresh * 2 > swaps && fresh < swaps, "{fresh} of {swaps}");
+}
+
+#[test]
+fn before_anything_was_seen_there_is_no_compare_and_set() {
+    let mut load = (find("register").unwrap().build)().generator(&plan("register", 1));
+    for _ in 0..200 {
+        assert!(matches!(load.next(ask(0)), Next::Op(op) if op.f != "cas"));
+    }
+}
+
+#[test]
+fn in_the_end_every_node_reads_every_key_once() {
+    for (name, reads) in [
+        ("register", vec!["read"]),
+        ("patients", vec!["read-entries", "read-summary"]),
+    ] {
+        let mut finals = (find(name).unwrap().build)().final_generator(&plan(name, 1));
+        for thread in 0..3 {
+            let mut asked = HashSet::new();
+            while let Next::Op(op) = finals.next(ask(thread)) {
+                assert!(reads.contains(&&*op.f));
+                assert!(asked.insert((op.f, op.key)));
+            }
+            assert_eq!(asked.len(), reads.len() * KEYS as usize);
+        }
+    }
+}
+
+#[test]
+fn operations_survive_the_way_to_the_common_form_and_back() {
+    for op in draw("register", 4) {
+        assert_eq!(Op::from(RegisterOp::try_from(&op).unwrap()), op);
+    }
+    for op in draw("patients", 4) {
+        assert_eq!(Op::from(PatientOp::try_from(&op).unwrap()), op);
+    }
+}
+
+#[test]
+fn foreign_operations_are_refused() {
+    let foreign = [
+        Op::new("delete", Key::Int(1), Value::Null),
+        Op::new("read", Key::Text("x".to_owned()), Value::Null),
+        Op::new("write", Key::Int(1), Value::Null),
+        Op::new("cas", Key::Int(1), json!([1])),
+        Op::new("cas", Key::Int(1), json!([1, "2"])),
+    ];
+    for op in &foreign {
+        let refused = RegisterOp::try_from(op).unwrap_err();
+        assert!(refused.to_string().contains(&*op.f), "{refused}");
+    }
+    let foreign = [
+        Op::new("append-entry", Key::Text("p1".to_owned()), json!(5)),
+        Op::new("write-summary", Key::Text("p1".to_owned()), Value::Null),
+        Op::new("read-entries", Key::Int(1), Value::Null),
+        Op::new("read", Key::Text("p1".to_owned()), Value::Null),
+    ];
+    for op in &foreign {
+        assert!(PatientOp::try_from(op).is_err(), "{op:?}");
+    }
+}
