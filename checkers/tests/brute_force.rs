@@ -1,6 +1,11 @@
 //! The search agrees with trying every order, on thousands of small random histories of each model; and
 //! every core it reports is a contradiction that no operation can be spared from.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the lint does not see that helpers here are tests too"
+)]
+
 use std::fmt::Debug;
 
 use ordeal_checkers::models::RegisterNames;

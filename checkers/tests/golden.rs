@@ -1,5 +1,10 @@
 //! Golden histories: the name of the folder is the expected verdict.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the lint does not see that helpers here are tests too"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,10 @@
 //! The search on histories larger than brute force can judge, and at the limits of its budget.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the lint does not see that helpers here are tests too"
+)]
+
 use ordeal_checkers::{Budget, GrowSet, Linearizable, Register, VersionedRegister};
 use ordeal_core::{
     Checker, Event, EventKind, Finding, History, Key, Model, Operation, Process, Rng, Verdict,
@@ -46,12 +51,11 @@ fn concurrent<S: Default>(rng: &mut Rng, n: u64, clients: u64, p_open: f64, appl
     let mut script = Script::default();
     let mut object = S::default();
     let mut running: Vec<(u64, &'static str, Value)> = Vec::new();
-    let mut process = 0;
     for i in 0..n {
+        let process = i;
         let (f, input, output) = apply(rng, &mut object, i);
         script.event(process, EventKind::Invoke, f, 1, input);
         running.push((process, f, output));
-        process += 1;
         // The newest has taken effect; any of those running may end now.
         while running.len() as u64 >= clients || (i + 1 == n && !running.is_empty()) {
             let at = rng.below(running.len() as u64) as usize;

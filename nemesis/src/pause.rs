@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -26,6 +26,8 @@ pub(crate) const ABOUT: &str = "stop every process of whole nodes with SIGSTOP; 
 const SWEEPS_MAX: usize = 3_000;
 /// Between sweeps, so that signals sent take effect.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(1);
+/// Between two looks whether a node is back.
+const ASK_INTERVAL: Duration = Duration::from_millis(20);
 /// Between two readings of processor time: a few times the kernel's tick of 10 ms at most.
 const TICKS_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -47,8 +49,13 @@ struct Paused {
 }
 
 impl Pause {
-    async fn stop(&self, cluster: &dyn Cluster, args: &Value) -> Result<Value, String> {
-        let nodes = whom::resolve(args, cluster).await?;
+    async fn stop(&self, cluster: &dyn Cluster, step: &FaultStep) -> Result<Value, String> {
+        let nodes = whom::resolve(&step.args, cluster).await?;
+        // Another fault may have killed them all; they come back, perhaps within this fault's time.
+        let deadline = Instant::now() + Duration::from_millis(step.for_ms / 2);
+        while nodes.iter().all(|&node| cluster.init_pid(node).is_none()) && Instant::now() < deadline {
+            tokio::time::sleep(ASK_INTERVAL).await;
+        }
         let (mut targets, mut down) = (Vec::new(), Vec::new());
         for node in nodes {
             match cluster.init_pid(node).map(PidNamespace::of) {
@@ -201,7 +208,7 @@ impl Fault for Pause {
         cluster: &'a dyn Cluster,
         step: &'a FaultStep,
     ) -> BoxFuture<'a, Result<Value, String>> {
-        Box::pin(self.stop(cluster, &step.args))
+        Box::pin(self.stop(cluster, step))
     }
 
     fn probe<'a>(&'a self, _: &'a dyn Cluster) -> BoxFuture<'a, Probe> {

@@ -1,6 +1,6 @@
 //! When what is broken: a run's faults, drawn from its seed.
 //!
-//! A run is a row of periods: a fault of one to three seconds, then quiet of half to two. Some periods have
+//! A run is a row of periods: a fault of one to five seconds, then quiet of half to two. Some periods have
 //! two faults that overlap; one in four has none, so that the system also gets time to recover fully.
 //! Invariants:
 //! - Kinds are dealt from a shuffled deck and not drawn one by one, so none is left out by bad luck: each
@@ -16,7 +16,7 @@ use crate::kill;
 
 /// A run this long has every kind at least twice.
 const LONG_MS: u64 = 10_000;
-const FAULT_MS: (u64, u64) = (1_000, 3_000);
+const FAULT_MS: (u64, u64) = (1_000, 5_000);
 const QUIET_MS: (u64, u64) = (500, 2_000);
 /// Of a period, on average.
 const PERIOD_MS: u64 = (FAULT_MS.0 + FAULT_MS.1 + QUIET_MS.0 + QUIET_MS.1) / 2;

@@ -3,10 +3,16 @@
 //! In a plan: `{"nodes": [0, 2]}`, `{"nodes": "all"}` or `{"nodes": "primary"}`.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use ordeal_core::{Cluster, Rng};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+/// The longest wait for a primary.
+const ELECTION_MS_MAX: u64 = 1_000;
+/// Between two questions who is primary.
+const ASK_INTERVAL: Duration = Duration::from_millis(20);
 
 const EXPECTED: &str = r#"expected {"nodes": [0, 2]}, {"nodes": "all"} or {"nodes": "primary"}"#;
 
@@ -78,16 +84,23 @@ pub(crate) async fn resolve(args: &Value, cluster: &dyn Cluster) -> Result<Vec<u
     }
 }
 
-/// The nodes that hold themselves to be primary now; at least one.
+/// The nodes that hold themselves to be primary; at least one. While none does, an election is under way:
+/// this waits for its end, and after [`ELECTION_MS_MAX`] takes the first node, so that the fault bites.
 pub(crate) async fn primaries(cluster: &dyn Cluster) -> Result<Vec<usize>, String> {
-    let nodes = cluster
-        .primaries()
-        .await
-        .ok_or("the target cannot say which node is primary")?;
-    if nodes.is_empty() {
-        return Err("no node holds itself to be primary at the moment".to_owned());
+    let deadline = Instant::now() + Duration::from_millis(ELECTION_MS_MAX);
+    loop {
+        let nodes = cluster
+            .primaries()
+            .await
+            .ok_or("the target cannot say which node is primary")?;
+        if !nodes.is_empty() {
+            return checked(&nodes, cluster.spec().nodes.len());
+        }
+        if Instant::now() >= deadline {
+            return Ok(vec![0]);
+        }
+        tokio::time::sleep(ASK_INTERVAL).await;
     }
-    checked(&nodes, cluster.spec().nodes.len())
 }
 
 /// The nodes in ascending order, each once, if there are any and all exist.

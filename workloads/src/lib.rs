@@ -5,6 +5,7 @@
 //! list of its judges. [`WORKLOADS`] is the only list of them: help, the list command and the tests
 //! read it.
 
+mod draw;
 pub mod http;
 pub mod patients;
 pub mod register;

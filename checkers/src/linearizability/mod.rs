@@ -2,13 +2,14 @@
 //! of the object could have produced (Herlihy & Wing 1990)?
 //!
 //! Each key is judged on its own, for a history is linearizable if and only if each object's part is.
-//! [`search`] looks for the order; [`shrink`] cuts a violation down to a core; [`explain`] words it.
+//! `search` looks for the order, `shrink` cuts a violation down to a core, `explain` words it.
 //! A faster way for a special kind of object belongs into `judge_object`, before the search.
 
 mod config;
 mod entries;
 mod explain;
 mod search;
+mod seen;
 mod shrink;
 
 use std::collections::BTreeMap;

@@ -20,8 +20,9 @@ use std::time::Instant;
 
 use ordeal_core::{Model, Operation};
 
-use super::config::{Config, FastMap, Recent, Seen, Slots, States, Used};
+use super::config::{Config, FastMap, Recent, Slots, States, Used};
 use super::entries::Entry;
+use super::seen::{Seen, Waiting};
 
 /// What a search may use.
 #[derive(Clone, Copy, Debug)]
@@ -119,35 +120,6 @@ struct Search<'a, M: Model> {
     explored: u64,
     /// How many operations every configuration of the frontier has in its order but no longer shows.
     settled: usize,
-}
-
-/// Configurations waiting to be expanded: those that used fewer open operations first, since they can
-/// dominate the others.
-#[derive(Default)]
-struct Waiting {
-    by_used: Vec<Vec<Config>>,
-    lowest: usize,
-}
-
-impl Waiting {
-    fn push(&mut self, config: Config) {
-        let used = config.used.total();
-        if self.by_used.len() <= used {
-            self.by_used.resize_with(used + 1, Vec::new);
-        }
-        self.lowest = self.lowest.min(used);
-        self.by_used[used].push(config);
-    }
-
-    fn pop(&mut self) -> Option<Config> {
-        while let Some(level) = self.by_used.get_mut(self.lowest) {
-            if let Some(config) = level.pop() {
-                return Some(config);
-            }
-            self.lowest += 1;
-        }
-        None
-    }
 }
 
 /// What one closure collects besides configurations.
@@ -315,21 +287,25 @@ impl<'a, M: Model> Search<'a, M> {
         }
     }
 
+    /// The running reads that the state answers.
+    fn answered_in(&mut self, state: u32) -> Slots {
+        let mut answered = Slots::default();
+        for slot in self.readers.clone().iter() {
+            let reader = self.slots[slot as usize];
+            if reader.is_some_and(|reader| self.step(state, reader).is_some()) {
+                answered.insert(slot);
+            }
+        }
+        answered
+    }
+
     /// Moves `config` to `state` by `entry`, and answers every running read that this state answers.
     fn reach(&mut self, mut config: Config, state: u32, entry: u32, closure: &mut Closure) {
         config.state = state;
         config.recent.push(entry);
-        if !closure.answers.contains_key(&state) {
-            let mut answered = Slots::default();
-            for slot in self.readers.clone().iter() {
-                let reader = self.slots[slot as usize];
-                if reader.is_some_and(|reader| self.step(state, reader).is_some()) {
-                    answered.insert(slot);
-                }
-            }
-            closure.answers.insert(state, answered);
-        }
-        for slot in closure.answers[&state].iter() {
+        let answered = closure.answers.entry(state);
+        let answered = answered.or_insert_with(|| self.answered_in(state)).clone();
+        for slot in answered.iter() {
             if !config.served.has(slot) {
                 config.served.insert(slot);
                 config.recent.extend(self.slots[slot as usize]);

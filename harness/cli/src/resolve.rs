@@ -11,8 +11,9 @@ use ordeal_core::{Applies, Fault, Machine, PLAN_VERSION, Plan, Target, Workload}
 use crate::args::RunArgs;
 use crate::exit::{UsageError, usage};
 
-/// Clients a node if nothing else is asked for.
-const CLIENTS_PER_NODE: usize = 2;
+/// Clients a node if nothing else is asked for: enough to have several operations on one key at a time,
+/// and every second one only reads.
+const CLIENTS_PER_NODE: usize = 4;
 
 /// A plan and what carries it out.
 pub(crate) struct Resolved {

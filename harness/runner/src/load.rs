@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ordeal_core::{
-    Ask, Client, ClusterSpec, Event, EventKind, Generator, Next, Op, Outcome, Process, Target, TargetError,
-    Workload,
+    Ask, Client, ClusterSpec, Event, EventKind, Generator, Next, Op, Outcome, Process, Rng, Target,
+    TargetError, Workload,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -44,17 +44,22 @@ pub(crate) struct Source {
     state: Mutex<(Box<dyn Generator>, Pace)>,
 }
 
+/// When operations are due: independently of one another (a Poisson process), as those of many clients
+/// would be, so that some come together and some alone.
 struct Pace {
-    interval: Option<Duration>,
+    rate: Option<f64>,
     next: Instant,
+    rng: Rng,
 }
 
 impl Pace {
     /// When the next operation is due. A load that fell behind does not catch up in a burst.
     fn due(&mut self) -> Option<Instant> {
-        let interval = self.interval?;
+        let rate = self.rate?;
         let due = self.next.max(Instant::now());
-        self.next = due + interval;
+        // In (0, 1], so that its logarithm is finite.
+        let uniform = ((self.rng.next_u64() >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+        self.next = due + Duration::from_secs_f64(-uniform.ln() / rate);
         Some(due)
     }
 }

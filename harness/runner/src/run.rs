@@ -178,7 +178,7 @@ async fn work(
     phases: &Phases,
 ) -> Result<(), RunError> {
     let plan = &audit.plan;
-    let source = Arc::new(Source::new(audit.workload.generator(plan), plan.rate));
+    let source = Arc::new(Source::new(audit.workload.generator(plan), plan.rate, plan.seed));
     for (phase, duration_ms) in [(Phase::WarmUp, plan.warmup_ms), (Phase::Load, plan.duration_ms)] {
         if *audit.interrupt.borrow() || duration_ms == 0 {
             continue;
@@ -227,7 +227,7 @@ async fn work(
         settle(&driver.cluster.0, plan).await?;
     }
     phases.enter(Phase::FinalReads).await?;
-    let finals = Arc::new(Source::new(audit.workload.final_generator(plan), None));
+    let finals = Arc::new(Source::new(audit.workload.final_generator(plan), None, plan.seed));
     let deadline = Instant::now() + Duration::from_millis(plan.ready_timeout_ms);
     clients.final_reads(&finals, &audit.interrupt, deadline).await?;
     if *audit.interrupt.borrow() {

@@ -21,3 +21,6 @@ pub use id::{ID_BYTES_MAX, Id, IdError};
 pub use limit::InFlight;
 pub use peers::{Peer, PeerClient, PeerError, PeerOptions, encode};
 pub use serve::{listen, log_to_stderr, serve, strict, terminated};
+
+#[cfg(test)]
+mod tests;

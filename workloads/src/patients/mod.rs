@@ -14,10 +14,11 @@ pub use http::client;
 
 use ordeal_checkers::models::RegisterNames;
 use ordeal_checkers::{Convergence, GrowSet, Linearizable, Register, SetDurability, Stats};
-use ordeal_core::{Ask, Checker, EachThread, Generator, Key, Mix, Op, Plan, Rng, Sequence, Workload};
+use ordeal_core::{Ask, Checker, EachThread, Generator, Key, Next, Op, Plan, Rng, Sequence, Workload};
 use serde_json::Value;
 
 use crate::NotMine;
+use crate::draw::{Keys, only_reads};
 
 /// The workload's name.
 pub const NAME: &str = "patients";
@@ -25,11 +26,11 @@ pub const NAME: &str = "patients";
 /// The workload in one line.
 pub const ABOUT: &str = "medical records across clinics: append and read entries, write and read a summary";
 
-/// How often each operation is drawn.
+/// How often each operation is drawn by the clients that do not only read.
 const APPENDS: u64 = 3;
-const ENTRY_READS: u64 = 3;
-const SUMMARY_WRITES: u64 = 2;
-const SUMMARY_READS: u64 = 3;
+const ENTRY_READS: u64 = 1;
+const SUMMARY_WRITES: u64 = 4;
+const SUMMARY_READS: u64 = 1;
 
 /// An operation on a patient's record.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,27 +110,12 @@ impl Workload for Patients {
     }
 
     fn generator(&self, plan: &Plan) -> Box<dyn Generator> {
-        let patients = plan.keys.max(1);
-        let any = move |rng: &mut Rng| format!("p{}", rng.below(patients));
-        let (mut entries, mut summaries) = (0_u64, 0_u64);
-        let mix = Mix::new(Rng::fork(plan.seed, "operations"))
-            .with(APPENDS, move |rng, _: Ask| {
-                entries += 1;
-                let (patient, entry) = (any(rng), format!("e{entries}"));
-                PatientOp::AppendEntry { patient, entry }.into()
-            })
-            .with(ENTRY_READS, move |rng, _| {
-                PatientOp::ReadEntries { patient: any(rng) }.into()
-            })
-            .with(SUMMARY_WRITES, move |rng, _| {
-                summaries += 1;
-                let (patient, text) = (any(rng), format!("s{summaries}"));
-                PatientOp::WriteSummary { patient, text }.into()
-            })
-            .with(SUMMARY_READS, move |rng, _| {
-                PatientOp::ReadSummary { patient: any(rng) }.into()
-            });
-        Box::new(mix)
+        Box::new(Load {
+            rng: Rng::fork(plan.seed, "operations"),
+            patients: Keys::new(plan.keys),
+            nodes: plan.nodes,
+            written: 0,
+        })
     }
 
     fn final_generator(&self, plan: &Plan) -> Box<dyn Generator> {
@@ -166,5 +152,46 @@ impl Workload for Patients {
 
     fn mutates(&self, f: &str) -> bool {
         matches!(f, "append-entry" | "write-summary")
+    }
+}
+
+/// The load.
+struct Load {
+    rng: Rng,
+    patients: Keys,
+    nodes: usize,
+    /// Entries and summaries handed out; every one of a run is another one.
+    written: u64,
+}
+
+impl Generator for Load {
+    fn next(&mut self, ask: Ask) -> Next {
+        let patient = format!("p{}", self.patients.next(&mut self.rng));
+        let reads = ENTRY_READS + SUMMARY_READS;
+        let writes = if only_reads(ask, self.nodes) {
+            0
+        } else {
+            APPENDS + SUMMARY_WRITES
+        };
+        let draw = self.rng.below(reads + writes);
+        let op = if draw < ENTRY_READS {
+            PatientOp::ReadEntries { patient }
+        } else if draw < reads {
+            PatientOp::ReadSummary { patient }
+        } else {
+            self.written += 1;
+            let n = self.written;
+            match draw < reads + APPENDS {
+                true => PatientOp::AppendEntry {
+                    patient,
+                    entry: format!("e{n}"),
+                },
+                false => PatientOp::WriteSummary {
+                    patient,
+                    text: format!("s{n}"),
+                },
+            }
+        };
+        Next::Op(op.into())
     }
 }

@@ -16,6 +16,7 @@ use ordeal_core::{
 use serde_json::{Value, json};
 
 use crate::NotMine;
+use crate::draw::{Keys, only_reads};
 
 /// The workload's name.
 pub const NAME: &str = "register";
@@ -23,10 +24,10 @@ pub const NAME: &str = "register";
 /// The workload in one line.
 pub const ABOUT: &str = "numbered registers: read, write, compare-and-set";
 
-/// How often each operation is drawn.
-const READS: u64 = 5;
-const WRITES: u64 = 3;
-const SWAPS: u64 = 2;
+/// How often each operation is drawn by the clients that do not only read.
+const READS: u64 = 2;
+const WRITES: u64 = 4;
+const SWAPS: u64 = 3;
 
 /// Of so many compare-and-sets one expects an older value than the newest one known.
 const OLD_ONE_IN: u64 = 4;
@@ -130,7 +131,8 @@ impl Workload for Register {
 /// The load. A compare-and-set expects a value that was seen lately, so that many of them succeed.
 struct Load {
     rng: Rng,
-    keys: u64,
+    keys: Keys,
+    nodes: usize,
     /// The last value handed out; every value of a run is another one.
     value: i64,
     /// For each register the two values seen last, the newest first.
@@ -141,7 +143,8 @@ impl Load {
     fn new(plan: &Plan) -> Self {
         Load {
             rng: Rng::fork(plan.seed, "operations"),
-            keys: plan.keys.max(1),
+            keys: Keys::new(plan.keys),
+            nodes: plan.nodes,
             value: 0,
             seen: HashMap::new(),
         }
@@ -154,10 +157,10 @@ impl Load {
 }
 
 impl Generator for Load {
-    fn next(&mut self, _ask: Ask) -> Next {
-        let key = self.rng.below(self.keys) as i64;
+    fn next(&mut self, ask: Ask) -> Next {
+        let key = self.keys.next(&mut self.rng) as i64;
         let draw = self.rng.below(READS + WRITES + SWAPS);
-        let op = if draw < READS {
+        let op = if draw < READS || only_reads(ask, self.nodes) {
             RegisterOp::Read { key }
         } else if let Some(seen) = self.seen.get(&key).copied()
             && draw >= READS + WRITES

@@ -17,6 +17,18 @@ pub(crate) fn main(args: &NodeArgs) -> anyhow::Result<Exit> {
             known.join(", ")
         ));
     };
-    node(args.args.clone())?;
-    Ok(Exit::Valid)
+    // What a node says goes to its standard error, which the harness collects.
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new("info"))
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    match node(args.args.clone()) {
+        Ok(()) => Ok(Exit::Valid),
+        // Wrong arguments, or a question for help, in clap's own words.
+        Err(error) => match error.downcast::<clap::Error>() {
+            Ok(error) => error.exit(),
+            Err(error) => Err(error),
+        },
+    }
 }

@@ -10,41 +10,23 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ordeal_kit::{ApiError, Id};
-use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 
 use crate::bugs::Bug;
+use crate::gather::{Gathered, NoQuorum};
 use crate::hints;
 use crate::protocol::{
-    Cell, Entries, Entry, PutPlan, Quorums, Register, RegisterRead, Round, SetRead, Step, Update, Version,
-    VersionOrder, missing, newest, plan_put, read_register, read_set, union,
+    Cell, Entries, Entry, PutPlan, Quorums, Register, RegisterRead, SetRead, Update, Version, VersionOrder,
+    missing, newest, plan_put, read_register, read_set, union,
 };
-use crate::replicas::{Parcel, Query, ReplicaError, Replicas};
+use crate::repair::Repairs;
+use crate::replicas::{Parcel, Query, Replicas};
 use crate::store::{Counter, Set, StoreError};
 
 /// How often a read proposes before it gives up on entries that keep arriving.
 const ROUNDS_MAX: usize = 64;
-/// Read repairs at a time; a read that finds none free repairs nothing.
-const REPAIRS_MAX: usize = 256;
 /// How much text a patient's record takes.
 const RECORD_BYTES_MAX: u64 = 4 << 20;
-
-/// Not enough replicas answered.
-#[derive(Debug, thiserror::Error)]
-#[error("{heard} of the {need} replicas needed answered {}", if *.late { "in time" } else { "; too many others cannot be reached" })]
-struct NoQuorum {
-    heard: usize,
-    need: usize,
-    late: bool,
-}
-
-type Answer<T> = (usize, Result<T, ReplicaError>);
-
-/// A quorum's answers, and the channel on which the others' may still come.
-struct Gathered<T> {
-    answers: Vec<(usize, T)>,
-    late: mpsc::Receiver<Answer<T>>,
-}
 
 /// Coordinates clients' operations.
 pub(crate) struct Coordinator {
@@ -53,7 +35,7 @@ pub(crate) struct Coordinator {
     order: VersionOrder,
     quorum_timeout: Duration,
     bug: Option<Bug>,
-    repairs: Arc<Semaphore>,
+    repairs: Repairs,
 }
 
 impl Coordinator {
@@ -63,13 +45,14 @@ impl Coordinator {
         quorum_timeout: Duration,
         bug: Option<Bug>,
     ) -> Self {
+        let order = version_order(bug);
         Coordinator {
+            repairs: Repairs::new(Arc::clone(&replicas), order),
             replicas,
             quorums,
-            order: version_order(bug),
+            order,
             quorum_timeout,
             bug,
-            repairs: Arc::new(Semaphore::new(REPAIRS_MAX)),
         }
     }
 
@@ -165,7 +148,7 @@ impl Coordinator {
         }
         match read_register(self.order, &answers, self.quorums.write) {
             RegisterRead::Settled(Some(cell)) => {
-                self.repair_summary(patient, &cell, answers, late);
+                self.repairs.summary(patient, &cell, answers, late);
                 Ok(Some(cell))
             }
             RegisterRead::Settled(None) => Ok(None),
@@ -176,10 +159,12 @@ impl Coordinator {
                 });
                 let parcel = parcel.map_err(|why| ApiError::unavailable(why.to_string()))?;
                 let ready = holders.into_iter().map(|node| (node, ())).collect();
-                let written = self.gather(ready, self.quorums.write, deadline, |replicas, node| {
-                    let parcel = Arc::clone(&parcel);
-                    async move { replicas.update(node, &parcel).await }
-                });
+                let written = self
+                    .replicas
+                    .gather(ready, self.quorums.write, deadline, |replicas, node| {
+                        let parcel = Arc::clone(&parcel);
+                        async move { replicas.update(node, &parcel).await }
+                    });
                 written
                     .await
                     .map_err(|why| ApiError::unavailable(why.to_string()))?;
@@ -202,7 +187,8 @@ impl Coordinator {
             }
             match read_set(&gathered.answers, self.quorums.write) {
                 SetRead::Settled(set) => {
-                    self.repair_entries(patient, &set, gathered);
+                    self.repairs
+                        .entries(patient, &set, gathered.answers, gathered.late);
                     return Ok(set);
                 }
                 SetRead::Propose(union) => {
@@ -236,7 +222,7 @@ impl Coordinator {
         } else {
             self.quorums.read.max(self.quorums.write)
         };
-        let round = self.gather(ready, need, deadline, |replicas, node| {
+        let round = self.replicas.gather(ready, need, deadline, |replicas, node| {
             let (patient, set) = (patient.clone(), set.clone());
             let lacking = match heard.map(|heard| &heard[node]) {
                 None => Entries::new(),
@@ -262,11 +248,12 @@ impl Coordinator {
             request_id: request_id.cloned(),
         });
         let ready = vec![(self.replicas.own, own)];
-        self.gather(ready, need, deadline, |replicas, node| {
-            let query = Arc::clone(&query);
-            async move { replicas.query(node, &query).await }
-        })
-        .await
+        self.replicas
+            .gather(ready, need, deadline, |replicas, node| {
+                let query = Arc::clone(&query);
+                async move { replicas.query(node, &query).await }
+            })
+            .await
     }
 
     /// When a write quorum seems out of reach, finds out before anything is stored: then the refusal is
@@ -308,122 +295,20 @@ impl Coordinator {
     ) -> Result<(), ApiError> {
         let parcel = Parcel::new(update).map_err(|why| ApiError::internal(why.to_string()))?;
         let sloppy = self.bug == Some(Bug::HintCounted);
-        let acks = self.gather(ready, self.acks_needed(), deadline, |replicas, node| {
-            let parcel = Arc::clone(&parcel);
-            async move {
-                if sloppy {
-                    return hints::update_or_hint(&replicas, node, &parcel).await;
+        let acks = self
+            .replicas
+            .gather(ready, self.acks_needed(), deadline, |replicas, node| {
+                let parcel = Arc::clone(&parcel);
+                async move {
+                    if sloppy {
+                        return hints::update_or_hint(&replicas, node, &parcel).await;
+                    }
+                    replicas.update(node, &parcel).await
                 }
-                replicas.update(node, &parcel).await
-            }
-        });
+            });
         acks.await
             .map(|_| ())
             .map_err(|why| ApiError::maybe_done(why.to_string()))
-    }
-
-    /// Asks every replica but those whose answers are `ready`, until `need` have answered.
-    async fn gather<T, F>(
-        &self,
-        ready: Vec<(usize, T)>,
-        need: usize,
-        deadline: Instant,
-        ask: impl Fn(Arc<Replicas>, usize) -> F,
-    ) -> Result<Gathered<T>, NoQuorum>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, ReplicaError>> + Send + 'static,
-    {
-        let nodes = self.quorums.nodes;
-        let mut round = Round::new(nodes, need);
-        for (node, answer) in ready {
-            round.answer(node, answer);
-        }
-        let (tell, mut late) = mpsc::channel(nodes);
-        for node in (0..nodes).filter(|node| round.is_open(*node)) {
-            let (tell, asked) = (tell.clone(), ask(Arc::clone(&self.replicas), node));
-            tokio::spawn(async move {
-                let answer = asked.await;
-                // Nobody listens any more when the quorum was there and nothing is to be repaired.
-                let _ = tell.send((node, answer)).await;
-            });
-        }
-        drop(tell);
-        let mut step = round.step();
-        let mut in_time = true;
-        while step == Step::Wait && in_time {
-            step = match timeout_at(deadline, late.recv()).await {
-                Ok(Some((node, Ok(answer)))) => round.answer(node, answer),
-                Ok(Some((node, Err(why)))) => {
-                    tracing::debug!(node, %why, "no answer of a replica");
-                    round.fail(node)
-                }
-                Ok(None) => Step::Hopeless,
-                Err(_) => {
-                    in_time = false;
-                    Step::Wait
-                }
-            };
-        }
-        let answers = round.into_answers();
-        if step == Step::Enough {
-            return Ok(Gathered { answers, late });
-        }
-        Err(NoQuorum {
-            heard: answers.len(),
-            need,
-            late: !in_time,
-        })
-    }
-
-    /// Brings a settled summary to the replicas that answered with an older one, in the background.
-    fn repair_summary(
-        &self,
-        patient: &Id,
-        cell: &Cell,
-        answers: Vec<(usize, Register)>,
-        mut late: mpsc::Receiver<Answer<Register>>,
-    ) {
-        let Ok(permit) = Arc::clone(&self.repairs).try_acquire_owned() else {
-            return;
-        };
-        let (replicas, order, patient, cell) = (
-            Arc::clone(&self.replicas),
-            self.order,
-            patient.clone(),
-            cell.clone(),
-        );
-        tokio::spawn(async move {
-            let _permit = permit;
-            let mut answers = answers.into_iter();
-            while let Some((node, register)) = next(&mut answers, &mut late).await {
-                if !order.replaces(&cell, register.cell.as_ref()) {
-                    continue;
-                }
-                let (patient, cell) = (patient.clone(), cell.clone());
-                mend(&replicas, node, Update::Summary { patient, cell }).await;
-            }
-        });
-    }
-
-    /// Brings settled entries to the replicas that answered without some of them, in the background.
-    fn repair_entries(&self, patient: &Id, set: &Arc<Entries>, gathered: Gathered<Arc<Entries>>) {
-        let Ok(permit) = Arc::clone(&self.repairs).try_acquire_owned() else {
-            return;
-        };
-        let (replicas, patient, set) = (Arc::clone(&self.replicas), patient.clone(), Arc::clone(set));
-        tokio::spawn(async move {
-            let _permit = permit;
-            let (mut answers, mut late) = (gathered.answers.into_iter(), gathered.late);
-            while let Some((node, held)) = next(&mut answers, &mut late).await {
-                let entries = missing(&set, &held);
-                if entries.is_empty() {
-                    continue;
-                }
-                let patient = patient.clone();
-                mend(&replicas, node, Update::Entries { patient, entries }).await;
-            }
-        });
     }
 }
 
@@ -433,31 +318,6 @@ pub(crate) fn version_order(bug: Option<Bug>) -> VersionOrder {
         VersionOrder::CounterOnly
     } else {
         VersionOrder::Total
-    }
-}
-
-/// The next answer to look at: first those of the quorum, then those that come late.
-async fn next<T>(
-    answers: &mut std::vec::IntoIter<(usize, T)>,
-    late: &mut mpsc::Receiver<Answer<T>>,
-) -> Option<(usize, T)> {
-    if let Some(answer) = answers.next() {
-        return Some(answer);
-    }
-    loop {
-        if let (node, Ok(answer)) = late.recv().await? {
-            return Some((node, answer));
-        }
-    }
-}
-
-async fn mend(replicas: &Replicas, node: usize, update: Update) {
-    let outcome = match Parcel::new(update) {
-        Ok(parcel) => replicas.update(node, &parcel).await,
-        Err(why) => Err(why.into()),
-    };
-    if let Err(why) = outcome {
-        tracing::debug!(node, %why, "a replica was not repaired");
     }
 }
 

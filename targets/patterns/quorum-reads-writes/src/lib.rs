@@ -3,12 +3,15 @@
 //!
 //! Any clinic coordinates any operation. A write is acknowledged when W of the N clinics hold it
 //! durably, a read asks R of them, and both objects of a patient (the entries, the summary) are linearizable.
-//! The protocol and why it is right: [`protocol`]. Planted defects: [`BUGS`].
+//! The protocol and why it is right: the head of
+//! `protocol.rs`. Planted defects: [`BUGS`].
 
 mod bugs;
 mod coordinator;
+mod gather;
 mod hints;
 mod protocol;
+mod repair;
 mod replicas;
 mod routes;
 mod store;
