@@ -37,11 +37,7 @@ fn registers(n: u64, clients: u64, keys: u64, versions: bool) -> History {
         if choice == 0 && begun < n && !idle.is_empty() {
             begun += 1;
             let process = idle.swap_remove(rng.below(idle.len() as u64) as usize);
-            let input = if rng.chance(0.5) {
-                Value::Null
-            } else {
-                json!(begun)
-            };
+            let input = if rng.chance(0.5) { Value::Null } else { json!(begun) };
             let key = rng.below(keys);
             record(process, EventKind::Invoke, key, &input, input.clone());
             running.push((process, key, None, input));
@@ -58,21 +54,14 @@ fn registers(n: u64, clients: u64, keys: u64, versions: bool) -> History {
                 *version += 1;
                 *value = input.clone();
             }
-            *output = Some(if versions {
-                json!([version, value])
-            } else {
-                value.clone()
-            });
+            *output = Some(if versions { json!([version, value]) } else { value.clone() });
             continue;
         };
         record(*process, EventKind::Ok, *key, input, answer);
         idle.push(*process);
         running.swap_remove(at);
     }
-    History {
-        events,
-        truncated: None,
-    }
+    History { events, truncated: None }
 }
 
 /// Operations, keys.

@@ -16,10 +16,7 @@ use crate::phases::{FINAL_READS, Phases};
 use crate::words::{cite, count, listed, of_key};
 
 /// How lists show it.
-pub(crate) const ABOUT: About = About {
-    name: "convergence",
-    about: "the final reads of all nodes agree",
-};
+pub(crate) const ABOUT: About = About { name: "convergence", about: "the final reads of all nodes agree" };
 
 /// How many divergent keys get an anomaly; the rest are counted.
 const REPORTED: usize = 50;
@@ -39,10 +36,7 @@ impl Convergence {
     /// A judge of the answers to these functions, none of which may change anything. Every other function
     /// is taken to change the key it is about.
     pub fn new<F: Into<Cow<'static, str>>>(reads: impl IntoIterator<Item = F>) -> Self {
-        Convergence {
-            reads: reads.into_iter().map(Into::into).collect(),
-            as_sets: false,
-        }
+        Convergence { reads: reads.into_iter().map(Into::into).collect(), as_sets: false }
     }
 
     /// Compares arrays without regard to order and repetition.
@@ -88,9 +82,7 @@ impl Convergence {
             if !self.reads.iter().any(|f| f == op.f()) {
                 let invoked_then = phases.is_final(op.invoke);
                 // Without a completion the history was cut short, and it ran to the end.
-                let ended_then = op
-                    .complete
-                    .map_or(phases.has(FINAL_READS), |e| phases.is_final(e));
+                let ended_then = op.complete.map_or(phases.has(FINAL_READS), |e| phases.is_final(e));
                 if op.kind() != EventKind::Fail && (invoked_then || ended_then) {
                     gathered.changed.insert(op.key());
                 }
@@ -145,21 +137,14 @@ impl Convergence {
                 }
             }
         }
-        let answering: BTreeSet<&str> = gathered
-            .answers
-            .values()
-            .flat_map(|a| a.keys().copied())
-            .collect();
+        let answering: BTreeSet<&str> = gathered.answers.values().flat_map(|a| a.keys().copied()).collect();
         let silent: Vec<&str> = gathered.nodes.difference(&answering).copied().collect();
         let (verdict, summary) = if divergent > 0 {
             let of = count(compared, "object");
             (Verdict::Invalid, format!("nodes disagree on {divergent} of {of}"))
         } else if !lonely.is_empty() {
             let lonely = listed(&lonely, 3, "; ");
-            (
-                Verdict::Vacuous,
-                format!("fewer than two nodes answered: {lonely}"),
-            )
+            (Verdict::Vacuous, format!("fewer than two nodes answered: {lonely}"))
         } else if compared == 0 {
             let why = match (skipped, answering.len()) {
                 (0, 0) => format!("no node answered a read in the phase `{FINAL_READS}`"),
@@ -168,10 +153,7 @@ impl Convergence {
             (Verdict::Vacuous, why)
         } else {
             let nodes = count(answering.len(), "node");
-            (
-                Verdict::Valid,
-                format!("{nodes} agree on {}", count(compared, "object")),
-            )
+            (Verdict::Valid, format!("{nodes} agree on {}", count(compared, "object")))
         };
         let mut finding = Finding::new(ABOUT.name, verdict, summary)
             .with("objects_compared", compared)
@@ -209,12 +191,7 @@ fn divergence(
             details: Value::Null,
         };
     };
-    let answer_of = |node: &str| {
-        answers
-            .get(node)
-            .and_then(Operation::output)
-            .unwrap_or(&Value::Null)
-    };
+    let answer_of = |node: &str| answers.get(node).and_then(Operation::output).unwrap_or(&Value::Null);
     let reference = answer_of(majority[0]);
     let differing: Vec<String> = groups
         .values()
@@ -225,11 +202,7 @@ fn divergence(
         })
         .collect();
     let shown = reference.to_string();
-    let shown = if is_short(reference) {
-        shown
-    } else {
-        shown.chars().take(SHORT).chain(['…']).collect()
-    };
+    let shown = if is_short(reference) { shown } else { shown.chars().take(SHORT).chain(['…']).collect() };
     Anomaly {
         name: "divergence".to_owned(),
         message: format!(
@@ -279,9 +252,7 @@ fn difference(reference: &Value, answer: &Value) -> String {
     }
     if parts.is_empty() {
         let at = a.iter().zip(b).take_while(|(x, y)| x == y).count();
-        parts.push(format!(
-            "has the same elements in another order or number, from position {at}"
-        ));
+        parts.push(format!("has the same elements in another order or number, from position {at}"));
     }
     parts.join(" and ")
 }

@@ -11,10 +11,8 @@ use crate::phases::of_nemesis;
 use crate::words::{count, ms};
 
 /// How lists show it.
-pub(crate) const ABOUT: About = About {
-    name: "crashes",
-    about: "no node ended by itself; with the node logs at hand, none panicked",
-};
+pub(crate) const ABOUT: About =
+    About { name: "crashes", about: "no node ended by itself; with the node logs at hand, none panicked" };
 
 /// How many incidents of one log are reported.
 const INCIDENTS: usize = 20;
@@ -58,10 +56,7 @@ impl Checker for Crashes {
             });
         }
         let (verdict, summary) = if !anomalies.is_empty() {
-            (
-                Verdict::Invalid,
-                format!("{} that nobody asked for", count(anomalies.len(), "exit")),
-            )
+            (Verdict::Invalid, format!("{} that nobody asked for", count(anomalies.len(), "exit")))
         } else if history.events.is_empty() {
             (Verdict::Vacuous, "the history is empty".to_owned())
         } else {
@@ -87,8 +82,7 @@ fn is_panic(line: &str) -> bool {
 
 /// `thread 'main' panicked at …`, with or without the thread's number.
 fn is_rust_panic(line: &str) -> bool {
-    line.find("thread '")
-        .is_some_and(|at| line[at..].contains(" panicked at"))
+    line.find("thread '").is_some_and(|at| line[at..].contains(" panicked at"))
 }
 
 /// The panics in the log of one node, as anomalies named `panic`. What follows one within a few lines
@@ -130,10 +124,7 @@ mod tests {
         for (text, line) in [(rust, 2), (go, 1), (c, 1), ("Received SIGSEGV, quitting\n", 1)] {
             let found = panics_in_log("n1", text);
             assert_eq!(found.len(), 1, "{text}");
-            assert_eq!(
-                (&*found[0].name, &found[0].details["line"]),
-                ("panic", &json!(line))
-            );
+            assert_eq!((&*found[0].name, &found[0].details["line"]), ("panic", &json!(line)));
             assert!(found[0].message.starts_with("n1 "));
         }
         let two = "thread 'a' panicked at x\nthread 'b' panicked at y\n";

@@ -14,10 +14,8 @@ use crate::phases::of_nemesis;
 use crate::words::{count, listed};
 
 /// How lists show it.
-pub(crate) const ABOUT: About = About {
-    name: "faults",
-    about: "every planned kind of fault proved to bite, and was healed",
-};
+pub(crate) const ABOUT: About =
+    About { name: "faults", about: "every planned kind of fault proved to bite, and was healed" };
 
 /// The judge.
 #[derive(Clone, Debug, Default)]
@@ -69,9 +67,7 @@ fn proved(event: &Event) -> bool {
 
 /// What the event says was seen, or went wrong.
 fn why(event: &Event) -> String {
-    let said = ["error", "skipped", "seen"]
-        .iter()
-        .find_map(|f| event.value.get(*f));
+    let said = ["error", "skipped", "seen"].iter().find_map(|f| event.value.get(*f));
     match (said, &event.error) {
         (Some(Value::String(text)), _) => text.clone(),
         (Some(value), _) => format!("saw {value}"),
@@ -120,10 +116,7 @@ impl Faults {
             .collect();
         let (verdict, summary) = if !standing.is_empty() {
             let standing = listed(&standing, 3, "; ");
-            (
-                Verdict::Unknown,
-                format!("a fault may not have been healed: {standing}"),
-            )
+            (Verdict::Unknown, format!("a fault may not have been healed: {standing}"))
         } else if !toothless.is_empty() {
             let toothless = listed(&toothless, 5, ", ");
             (Verdict::Vacuous, format!("never proved to bite: {toothless}"))
@@ -134,10 +127,7 @@ impl Faults {
             let kinds = count(self.planned.len(), "kind");
             (
                 Verdict::Valid,
-                format!(
-                    "{kinds} of fault bit, {} proved, all healed",
-                    count(proved as usize, "injection")
-                ),
+                format!("{kinds} of fault bit, {} proved, all healed", count(proved as usize, "injection")),
             )
         };
         let by_kind: BTreeMap<&str, Value> = tallies

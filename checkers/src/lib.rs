@@ -63,18 +63,12 @@ pub struct ModelEntry {
 
 /// The sequential specifications that come with the crate.
 pub const MODELS: &[ModelEntry] = &[
-    ModelEntry {
-        about: models::register::ABOUT,
-        judge: || Box::new(Linearizable::new(Register::default())),
-    },
+    ModelEntry { about: models::register::ABOUT, judge: || Box::new(Linearizable::new(Register::default())) },
     ModelEntry {
         about: models::versioned_register::ABOUT,
         judge: || Box::new(Linearizable::new(VersionedRegister::default())),
     },
-    ModelEntry {
-        about: models::grow_set::ABOUT,
-        judge: || Box::new(Linearizable::new(GrowSet::default())),
-    },
+    ModelEntry { about: models::grow_set::ABOUT, judge: || Box::new(Linearizable::new(GrowSet::default())) },
 ];
 
 /// A judge of linearizability against the model of this name.

@@ -36,9 +36,7 @@ impl<'h> Phases<'h> {
 
     /// The phase an event falls into; `None` before the first marker.
     pub(crate) fn at(&self, event: &Event) -> Option<&'h str> {
-        let before = self
-            .marks
-            .partition_point(|m| (m.0, m.1) <= (event.time, event.index));
+        let before = self.marks.partition_point(|m| (m.0, m.1) <= (event.time, event.index));
         before.checked_sub(1).map(|i| self.marks[i].2)
     }
 

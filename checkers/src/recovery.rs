@@ -13,10 +13,8 @@ use crate::phases::of_nemesis;
 use crate::words::listed;
 
 /// How lists show it.
-pub(crate) const ABOUT: About = About {
-    name: "recovery",
-    about: "after healing every node became ready again",
-};
+pub(crate) const ABOUT: About =
+    About { name: "recovery", about: "after healing every node became ready again" };
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]

@@ -37,10 +37,7 @@ pub struct SetDurability {
 impl SetDurability {
     /// A judge of the elements added by the one function and read, all at once, by the other.
     pub fn new(add: impl Into<Cow<'static, str>>, read: impl Into<Cow<'static, str>>) -> Self {
-        SetDurability {
-            add: add.into(),
-            read: read.into(),
-        }
+        SetDurability { add: add.into(), read: read.into() }
     }
 }
 
@@ -160,9 +157,7 @@ impl<'h> Set<'h> {
         if begun.peek().is_none() {
             return Some(Fault::Unexpected);
         }
-        begun
-            .all(|add| add.kind() == EventKind::Fail)
-            .then_some(Fault::Resurrected)
+        begun.all(|add| add.kind() == EventKind::Fail).then_some(Fault::Resurrected)
     }
 
     fn note(&self, faults: &mut Faults<'h>, fault: Fault, element: &Atom, read: &Operation<'h>) {
@@ -188,12 +183,7 @@ fn conclude(sets: &BTreeMap<Option<&Key>, Set<'_>>) -> Finding {
     let mut anomalies: Vec<(Fault, Anomaly)> = Vec::new();
     for (key, set) in sets {
         let faults = set.faults();
-        for fault in [
-            Fault::Lost,
-            Fault::Resurrected,
-            Fault::Unexpected,
-            Fault::Duplicate,
-        ] {
+        for fault in [Fault::Lost, Fault::Resurrected, Fault::Unexpected, Fault::Duplicate] {
             let found: Vec<_> = faults.iter().filter(|((f, _), _)| *f == fault).collect();
             if !found.is_empty() {
                 *totals.entry(fault).or_default() += found.len();
@@ -202,11 +192,7 @@ fn conclude(sets: &BTreeMap<Option<&Key>, Set<'_>>) -> Finding {
         }
     }
     anomalies.sort_by_key(|a| a.0);
-    let judged = format!(
-        "{} acknowledged, {}",
-        count(acknowledged, "element"),
-        count(reads, "final read")
-    );
+    let judged = format!("{} acknowledged, {}", count(acknowledged, "element"), count(reads, "final read"));
     let (verdict, summary) = if !totals.is_empty() {
         let kinds: Vec<String> = totals.iter().map(|(f, n)| format!("{n} {}", f.name())).collect();
         (Verdict::Invalid, format!("{} ({judged})", kinds.join(", ")))
@@ -215,28 +201,17 @@ fn conclude(sets: &BTreeMap<Option<&Key>, Set<'_>>) -> Finding {
         (Verdict::Vacuous, why)
     } else if !unread.is_empty() {
         let unread = listed(&unread, 5, ", ");
-        (
-            Verdict::Vacuous,
-            format!("no final read succeeded of {unread} ({judged})"),
-        )
+        (Verdict::Vacuous, format!("no final read succeeded of {unread} ({judged})"))
     } else if acknowledged == 0 {
         (Verdict::Vacuous, "no addition was ever acknowledged".to_owned())
     } else {
-        (
-            Verdict::Valid,
-            format!("nothing lost, nothing invented: {judged}"),
-        )
+        (Verdict::Valid, format!("nothing lost, nothing invented: {judged}"))
     };
     let mut finding = Finding::new(ABOUT.name, verdict, summary)
         .with("elements_acknowledged", acknowledged)
         .with("final_reads", reads)
         .with("keys_without_final_read", unread.len());
-    for fault in [
-        Fault::Lost,
-        Fault::Resurrected,
-        Fault::Unexpected,
-        Fault::Duplicate,
-    ] {
+    for fault in [Fault::Lost, Fault::Resurrected, Fault::Unexpected, Fault::Duplicate] {
         let name = fault.name().replace('-', "_") + "s";
         finding = finding.with(&name, totals.get(&fault).copied().unwrap_or(0));
     }
@@ -250,19 +225,12 @@ fn anomaly(key: Option<&Key>, fault: Fault, found: &[(&(Fault, Atom), &Vec<Opera
         .iter()
         .take(SPELLED)
         .map(|((_, element), ops)| {
-            let ops: Vec<String> = ops
-                .iter()
-                .map(|op| format!("{} by {}", op.f(), who_when(op)))
-                .collect();
+            let ops: Vec<String> = ops.iter().map(|op| format!("{} by {}", op.f(), who_when(op))).collect();
             format!("{element} ({})", listed(&ops, 4, "; "))
         })
         .collect();
     let more = found.len() - spelled.len();
-    let tail = if more == 0 {
-        String::new()
-    } else {
-        format!(", and {more} more")
-    };
+    let tail = if more == 0 { String::new() } else { format!(", and {more} more") };
     let elements: Vec<Value> = found
         .iter()
         .take(LISTED)
@@ -272,12 +240,7 @@ fn anomaly(key: Option<&Key>, fault: Fault, found: &[(&(Fault, Atom), &Vec<Opera
         })
         .collect();
     let mut events: Vec<u64> = Vec::new();
-    for index in found
-        .iter()
-        .take(LISTED)
-        .flat_map(|(_, ops)| ops.iter())
-        .flat_map(cite)
-    {
+    for index in found.iter().take(LISTED).flat_map(|(_, ops)| ops.iter()).flat_map(cite) {
         if !events.contains(&index) {
             events.push(index);
         }

@@ -107,11 +107,7 @@ impl Checker for Stats {
             }
         }
         let silent = silent(&phases, &all, &by_function, &by_phase);
-        let load = if phases.has(LOAD) {
-            by_phase.get(LOAD)
-        } else {
-            Some(&all)
-        };
+        let load = if phases.has(LOAD) { by_phase.get(LOAD) } else { Some(&all) };
         let availability = load.and_then(Tally::availability);
         let figures = format!(
             "{}: {} ok, {} fail, {} info",
@@ -155,11 +151,7 @@ fn error_of<'h>(op: &Operation<'h>) -> &'h str {
 fn top(errors: BTreeMap<&str, u64>) -> Value {
     let mut errors: Vec<_> = errors.into_iter().collect();
     errors.sort_by_key(|e| std::cmp::Reverse(e.1));
-    errors
-        .into_iter()
-        .take(ERRORS)
-        .map(|(error, count)| json!({"error": error, "count": count}))
-        .collect()
+    errors.into_iter().take(ERRORS).map(|(error, count)| json!({"error": error, "count": count})).collect()
 }
 
 /// Everything that should have succeeded at least once and never did.

@@ -15,11 +15,7 @@ pub(crate) fn of_key(key: Option<&Key>) -> String {
 
 /// `process 4 on n2, 1203.112 to 1210.400 ms`.
 pub(crate) fn who_when(op: &Operation<'_>) -> String {
-    let node = op
-        .invoke
-        .node
-        .as_ref()
-        .map_or_else(String::new, |n| format!(" on {n}"));
+    let node = op.invoke.node.as_ref().map_or_else(String::new, |n| format!(" on {n}"));
     let began = ms(op.invoke.time);
     let when = match op.complete {
         Some(end) if op.ret != Operation::OPEN => format!("{began:.3} to {:.3} ms", ms(end.time)),
@@ -44,20 +40,14 @@ pub(crate) fn as_data(op: &Operation<'_>, text: &str) -> Value {
 
 /// The indices of an operation's events.
 pub(crate) fn cite(op: &Operation<'_>) -> impl Iterator<Item = u64> {
-    [Some(op.index()), op.complete.map(|e| e.index)]
-        .into_iter()
-        .flatten()
+    [Some(op.index()), op.complete.map(|e| e.index)].into_iter().flatten()
 }
 
 /// At most `limit` items, and how many more there are.
 pub(crate) fn listed<T: AsRef<str>>(items: &[T], limit: usize, separator: &str) -> String {
     let shown: Vec<&str> = items.iter().take(limit).map(AsRef::as_ref).collect();
     let more = items.len().saturating_sub(limit);
-    let tail = if more == 0 {
-        String::new()
-    } else {
-        format!(" and {more} more")
-    };
+    let tail = if more == 0 { String::new() } else { format!(" and {more} more") };
     shown.join(separator) + &tail
 }
 

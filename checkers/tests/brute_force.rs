@@ -1,10 +1,7 @@
 //! The search agrees with trying every order, on thousands of small random histories of each model; and
 //! every core it reports is a contradiction that no operation can be spared from.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "the lint does not see that helpers here are tests too"
-)]
+#![allow(clippy::unwrap_used, reason = "the lint does not see that helpers here are tests too")]
 
 use std::fmt::Debug;
 
@@ -44,12 +41,7 @@ fn calls<M: Model>(model: &M, history: &History, keep: impl Fn(u64) -> bool) -> 
         let op = if keep(op.index()) {
             op
         } else {
-            Operation {
-                complete: None,
-                call: 0,
-                ret: Operation::OPEN,
-                ..op
-            }
+            Operation { complete: None, call: 0, ret: Operation::OPEN, ..op }
         };
         if let Some(call) = model.call(&op).unwrap() {
             calls.push((call, op.call, op.ret));
@@ -141,11 +133,7 @@ struct Set(Vec<u64>);
 
 impl Simulated for Set {
     fn ask(rng: &mut Rng) -> (&'static str, Value) {
-        if rng.chance(0.55) {
-            ("add", json!(rng.between(1, 5)))
-        } else {
-            ("read", Value::Null)
-        }
+        if rng.chance(0.55) { ("add", json!(rng.between(1, 5))) } else { ("read", Value::Null) }
     }
 
     fn apply(&mut self, f: &str, input: &Value) -> Result<Value, ()> {
@@ -194,23 +182,9 @@ fn random_history<S: Simulated>(rng: &mut Rng, max: u64) -> History {
             let to = from + rng.below(spread);
             let open = rng.chance(p_open);
             // An open operation may take effect long afterwards, or not within the history.
-            let at = if open {
-                rng.between(from, 80)
-            } else {
-                rng.between(from, to)
-            };
+            let at = if open { rng.between(from, 80) } else { rng.between(from, to) };
             let result = Err(());
-            (
-                at,
-                Drawn {
-                    f,
-                    input,
-                    from,
-                    to,
-                    open,
-                    result,
-                },
-            )
+            (at, Drawn { f, input, from, to, open, result })
         })
         .collect();
     ops.sort_by_key(|op| op.0);
@@ -239,11 +213,7 @@ fn random_history<S: Simulated>(rng: &mut Rng, max: u64) -> History {
             node: Some("n1".into()),
             error: None,
         };
-        events.push((
-            op.from,
-            false,
-            event(EventKind::Invoke, op.from, op.input.clone()),
-        ));
+        events.push((op.from, false, event(EventKind::Invoke, op.from, op.input.clone())));
         let end = match op.result {
             _ if op.open && rng.chance(0.5) => continue,
             _ if op.open => event(EventKind::Info, op.to, Value::Null),
@@ -253,34 +223,22 @@ fn random_history<S: Simulated>(rng: &mut Rng, max: u64) -> History {
         events.push((op.to, true, end));
     }
     events.sort_by_key(|e| (e.0, e.1));
-    let events = (0..)
-        .zip(events)
-        .map(|(index, (_, _, event))| Event { index, ..event });
-    History {
-        events: events.collect(),
-        truncated: None,
-    }
+    let events = (0..).zip(events).map(|(index, (_, _, event))| Event { index, ..event });
+    History { events: events.collect(), truncated: None }
 }
 
 /// The core reported for a violation: it contradicts itself with everything else released, and without
 /// any one of its operations it no longer does.
 fn check_core<M: Model>(model: &M, history: &History, finding: &Finding) {
     let core = &finding.anomalies[0].details["core"];
-    let kept: Vec<u64> = core["operations"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|op| op["invoked"].as_u64().unwrap())
-        .collect();
+    let kept: Vec<u64> =
+        core["operations"].as_array().unwrap().iter().map(|op| op["invoked"].as_u64().unwrap()).collect();
     assert_eq!(core["minimal"], json!(true));
     assert!(!kept.is_empty());
     assert!(!brute_force(model, history, |i| kept.contains(&i)), "{history:?}");
     for spared in &kept {
         let keep = |i: u64| kept.contains(&i) && i != *spared;
-        assert!(
-            brute_force(model, history, keep),
-            "{spared} could be spared: {finding:?}"
-        );
+        assert!(brute_force(model, history, keep), "{spared} could be spared: {finding:?}");
     }
 }
 
@@ -312,10 +270,7 @@ where
             check_core(model, &history, &finding);
         }
     }
-    assert!(
-        valid > HISTORIES / 10 && invalid > HISTORIES / 10,
-        "{name}: {valid}, {invalid}, {vacuous}"
-    );
+    assert!(valid > HISTORIES / 10 && invalid > HISTORIES / 10, "{name}: {valid}, {invalid}, {vacuous}");
 }
 
 fn lines(history: &History) -> String {
@@ -330,11 +285,7 @@ fn register() {
 
 #[test]
 fn register_under_other_names() {
-    let names = RegisterNames {
-        read: "get".into(),
-        write: "put".into(),
-        cas: None,
-    };
+    let names = RegisterNames { read: "get".into(), write: "put".into(), cas: None };
     let mut history = random_history::<Plain>(&mut Rng::new(3), 7);
     let checker = Linearizable::new(Register { names });
     assert_eq!(checker.check(&history).verdict, Verdict::Vacuous);

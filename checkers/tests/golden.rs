@@ -1,9 +1,6 @@
 //! Golden histories: the name of the folder is the expected verdict.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "the lint does not see that helpers here are tests too"
-)]
+#![allow(clippy::unwrap_used, reason = "the lint does not see that helpers here are tests too")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,25 +14,13 @@ use ordeal_core::{Checker, Finding, History, Judgement, Verdict};
 /// The judge of each folder.
 fn judges() -> Vec<(&'static str, Box<dyn Checker>)> {
     vec![
-        (
-            "linearizable-register",
-            Box::new(Linearizable::new(Register::default())),
-        ),
-        (
-            "linearizable-versioned-register",
-            Box::new(Linearizable::new(VersionedRegister::default())),
-        ),
-        (
-            "linearizable-grow-set",
-            Box::new(Linearizable::new(GrowSet::default())),
-        ),
+        ("linearizable-register", Box::new(Linearizable::new(Register::default()))),
+        ("linearizable-versioned-register", Box::new(Linearizable::new(VersionedRegister::default()))),
+        ("linearizable-grow-set", Box::new(Linearizable::new(GrowSet::default()))),
         ("set-durability", Box::new(SetDurability::new("add", "read"))),
         ("convergence", Box::new(Convergence::new(["read"]))),
         ("stats", Box::new(Stats)),
-        (
-            "faults",
-            Box::new(Faults::new(vec!["partition".to_owned(), "kill".to_owned()])),
-        ),
+        ("faults", Box::new(Faults::new(vec!["partition".to_owned(), "kill".to_owned()]))),
         ("faults-none-planned", Box::new(Faults::default())),
         ("crashes", Box::new(Crashes)),
         ("recovery", Box::new(Recovery)),
@@ -83,24 +68,13 @@ fn every_golden_history_gets_the_verdict_of_its_folder() {
     }
     for folder in &folders {
         let judge = judges.iter().find(|j| j.0 == name(folder));
-        let judge = &judge
-            .unwrap_or_else(|| panic!("no judge for {}", folder.display()))
-            .1;
+        let judge = &judge.unwrap_or_else(|| panic!("no judge for {}", folder.display())).1;
         for verdict in entries(folder) {
             for file in entries(&verdict) {
                 let history = history(&file);
                 let finding = judge.check(&history);
-                assert_eq!(
-                    finding.verdict.as_str(),
-                    name(&verdict),
-                    "{}: {finding:#?}",
-                    file.display()
-                );
-                assert_eq!(
-                    finding,
-                    judge.check(&history),
-                    "the same history, the same finding"
-                );
+                assert_eq!(finding.verdict.as_str(), name(&verdict), "{}: {finding:#?}", file.display());
+                assert_eq!(finding, judge.check(&history), "the same history, the same finding");
                 check_form(&finding, &history, &file);
             }
         }
@@ -112,11 +86,7 @@ fn check_form(finding: &Finding, history: &History, file: &Path) {
     let at = file.display();
     assert!(!finding.summary.is_empty(), "{at}: a summary");
     let violated = finding.verdict == Verdict::Invalid;
-    assert_eq!(
-        violated,
-        !finding.anomalies.is_empty(),
-        "{at}: anomalies go with violations"
-    );
+    assert_eq!(violated, !finding.anomalies.is_empty(), "{at}: anomalies go with violations");
     for anomaly in &finding.anomalies {
         assert!(!anomaly.events.is_empty(), "{at}: cites nothing");
         for index in &anomaly.events {
@@ -125,11 +95,7 @@ fn check_form(finding: &Finding, history: &History, file: &Path) {
         assert!(!anomaly.message.is_empty(), "{at}: says nothing");
     }
     let text = serde_json::to_string(finding).unwrap();
-    assert_eq!(
-        &serde_json::from_str::<Finding>(&text).unwrap(),
-        finding,
-        "{at}: survives JSON"
-    );
+    assert_eq!(&serde_json::from_str::<Finding>(&text).unwrap(), finding, "{at}: survives JSON");
 }
 
 #[test]
@@ -148,9 +114,7 @@ fn every_registered_checker_and_model_has_golden_histories() {
 fn every_judge_goes_by_a_registered_name() {
     for (_, judge) in judges() {
         let name = judge.name();
-        let model = MODELS
-            .iter()
-            .any(|m| name == format!("linearizable({})", m.about.name));
+        let model = MODELS.iter().any(|m| name == format!("linearizable({})", m.about.name));
         assert!(model || CHECKERS.iter().any(|c| c.name == name), "{name}");
     }
 }
@@ -205,11 +169,7 @@ fn a_lost_element_names_its_addition_and_the_read_that_lacks_it() {
     assert_eq!(anomaly.events, [4, 5, 15, 16]);
     let names = |case| {
         let finding = self::finding("set-durability", case);
-        finding
-            .anomalies
-            .iter()
-            .map(|a| a.name.clone())
-            .collect::<Vec<_>>()
+        finding.anomalies.iter().map(|a| a.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(names("invalid/resurrected"), ["resurrected-element"]);
     assert_eq!(names("invalid/unexpected"), ["unexpected-element"]);
@@ -224,28 +184,17 @@ fn a_divergence_names_the_replica_and_the_difference() {
         "key 1: the final `read` differs between nodes: n1, n2 answered [1,1]; n3 answered [0,null]."
     );
     let missing = finding("convergence", "invalid/an-element-is-missing");
-    assert!(
-        missing.anomalies[0].message.contains("n2 lacks 2"),
-        "{}",
-        missing.anomalies[0].message
-    );
+    assert!(missing.anomalies[0].message.contains("n2 lacks 2"), "{}", missing.anomalies[0].message);
 }
 
 #[test]
 fn convergence_can_compare_as_sets() {
     let path = golden().join("convergence/valid/all-agree.jsonl");
     let text = fs::read_to_string(path).unwrap();
-    let mixed = text.replacen(
-        "[1,1],\"key\":1,\"node\":\"n3\"",
-        "[1],\"key\":1,\"node\":\"n3\"",
-        1,
-    );
+    let mixed = text.replacen("[1,1],\"key\":1,\"node\":\"n3\"", "[1],\"key\":1,\"node\":\"n3\"", 1);
     assert_ne!(text, mixed);
     let history = History::parse(&mixed).unwrap();
-    assert_eq!(
-        Convergence::new(["read"]).check(&history).verdict,
-        Verdict::Invalid
-    );
+    assert_eq!(Convergence::new(["read"]).check(&history).verdict, Verdict::Invalid);
     let as_sets = Convergence::new(["read"]).as_sets();
     assert_eq!(as_sets.check(&history).verdict, Verdict::Valid);
 }
@@ -267,37 +216,17 @@ fn a_crash_quotes_the_last_words() {
     let finding = finding("crashes", "invalid/exit");
     let anomaly = &finding.anomalies[0];
     assert_eq!(anomaly.name, "crash");
-    assert!(
-        anomaly.message.starts_with("n2 ended by itself"),
-        "{}",
-        anomaly.message
-    );
-    assert!(
-        anomaly.message.ends_with("index out of bounds"),
-        "{}",
-        anomaly.message
-    );
-    assert_eq!(
-        panics_in_log("n2", "thread 'main' panicked at src/main.rs:3:5:\n").len(),
-        1
-    );
+    assert!(anomaly.message.starts_with("n2 ended by itself"), "{}", anomaly.message);
+    assert!(anomaly.message.ends_with("index out of bounds"), "{}", anomaly.message);
+    assert_eq!(panics_in_log("n2", "thread 'main' panicked at src/main.rs:3:5:\n").len(), 1);
 }
 
 #[test]
 fn what_was_wrong_with_a_fault_is_said() {
     let toothless = finding("faults", "vacuous/a-fault-without-teeth");
-    assert_eq!(
-        toothless.summary,
-        "never proved to bite: partition (all links answer)"
-    );
+    assert_eq!(toothless.summary, "never proved to bite: partition (all links answer)");
     let standing = finding("faults", "unknown/heal-not-proved");
-    assert!(
-        standing
-            .summary
-            .contains("heal-not-proved at event 11: still cut"),
-        "{}",
-        standing.summary
-    );
+    assert!(standing.summary.contains("heal-not-proved at event 11: still cut"), "{}", standing.summary);
 }
 
 #[test]
@@ -305,25 +234,14 @@ fn without_time_or_memory_the_verdict_is_unknown() {
     let path = golden().join("linearizable-register/invalid/two-cas-from-one-value.jsonl");
     let history = history(&path);
     let starved = |time_ms, memory_bytes| {
-        let budget = Budget {
-            time_ms,
-            memory_bytes,
-            ..Budget::default()
-        };
+        let budget = Budget { time_ms, memory_bytes, ..Budget::default() };
         let checker = Linearizable::new(Register::default()).with_budget(budget);
         checker.check(&history)
     };
-    for (finding, why) in [
-        (starved(0, 1 << 30), "out of time"),
-        (starved(60_000, 0), "out of memory"),
-    ] {
+    for (finding, why) in [(starved(0, 1 << 30), "out of time"), (starved(60_000, 0), "out of memory")] {
         assert_eq!(finding.verdict, Verdict::Unknown);
         assert!(finding.summary.contains(why), "{}", finding.summary);
-        assert!(
-            finding.summary.contains("after 0 of 3 completed operations"),
-            "{}",
-            finding.summary
-        );
+        assert!(finding.summary.contains("after 0 of 3 completed operations"), "{}", finding.summary);
     }
     assert_eq!(starved(60_000, 1 << 30).verdict, Verdict::Invalid);
 }

@@ -1,9 +1,6 @@
 //! The search on histories larger than brute force can judge, and at the limits of its budget.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "the lint does not see that helpers here are tests too"
-)]
+#![allow(clippy::unwrap_used, reason = "the lint does not see that helpers here are tests too")]
 
 use ordeal_checkers::{Budget, GrowSet, Linearizable, Register, VersionedRegister};
 use ordeal_core::{
@@ -73,11 +70,7 @@ fn concurrent<S: Default>(rng: &mut Rng, n: u64, clients: u64, p_open: f64, appl
 fn register_ops(values: u64) -> impl FnMut(&mut Rng, &mut Value, u64) -> (&'static str, Value, Value) {
     move |rng, state, i| {
         let draw = |rng: &mut Rng| {
-            if values == 0 {
-                json!(i + 1)
-            } else {
-                json!(rng.below(values))
-            }
+            if values == 0 { json!(i + 1) } else { json!(rng.below(values)) }
         };
         match rng.below(10) {
             0..5 => ("read", Value::Null, state.clone()),
@@ -113,11 +106,7 @@ fn long_concurrent_registers_are_judged() {
 fn a_wrong_read_deep_in_a_long_history_gets_a_small_core() {
     let mut rng = Rng::fork(2, "register");
     let mut script = concurrent(&mut rng, 1_000, 5, 0.0, &mut register_ops(0));
-    let reads = script
-        .0
-        .events
-        .iter_mut()
-        .filter(|e| e.kind == EventKind::Ok && e.f == "read");
+    let reads = script.0.events.iter_mut().filter(|e| e.kind == EventKind::Ok && e.f == "read");
     // Far more than five operations earlier another value was current.
     let (old, late) = {
         let reads: Vec<&mut Event> = reads.collect();
@@ -145,9 +134,7 @@ fn an_old_version_contradicts_one_newer_read_alone() {
     script.op(1, "read", 1, Value::Null, json!([250, 250]));
     let finding = check(VersionedRegister::default(), &script);
     assert_eq!(finding.verdict, Verdict::Invalid);
-    let core = finding.anomalies[0].details["core"]["operations"]
-        .as_array()
-        .unwrap();
+    let core = finding.anomalies[0].details["core"]["operations"].as_array().unwrap();
     assert_eq!(core.len(), 2, "{core:#?}");
 }
 
@@ -168,10 +155,7 @@ fn hundreds_of_open_operations_do_not_explode() {
     let counted = check(VersionedRegister::default(), &script);
     assert_eq!(counted.verdict, Verdict::Valid, "{counted:?}");
     script.op(902, "read", 1, Value::Null, json!([502, 1_001]));
-    assert_eq!(
-        check(VersionedRegister::default(), &script).verdict,
-        Verdict::Invalid
-    );
+    assert_eq!(check(VersionedRegister::default(), &script).verdict, Verdict::Invalid);
 }
 
 #[test]
@@ -203,19 +187,12 @@ fn a_set_with_a_hundred_elements_is_read_a_hundred_times() {
     let finding = check(GrowSet::default(), &script);
     assert_eq!(finding.verdict, Verdict::Valid, "{finding:?}");
     let mut wrong = script;
-    let reads = wrong
-        .0
-        .events
-        .iter_mut()
-        .filter(|e| e.kind == EventKind::Ok && e.f == "read");
+    let reads = wrong.0.events.iter_mut().filter(|e| e.kind == EventKind::Ok && e.f == "read");
     reads.last().unwrap().value.as_array_mut().unwrap().remove(0);
     let finding = check(GrowSet::default(), &wrong);
     assert_eq!(finding.verdict, Verdict::Invalid);
     let core = &finding.anomalies[0].details["core"];
-    assert!(
-        (2..=3).contains(&core["operations"].as_array().unwrap().len()),
-        "{core:#}"
-    );
+    assert!((2..=3).contains(&core["operations"].as_array().unwrap().len()), "{core:#}");
 }
 
 #[test]
@@ -247,43 +224,27 @@ fn explosive() -> Script {
 
 #[test]
 fn an_explosion_ends_in_unknown_within_its_memory() {
-    let budget = Budget {
-        time_ms: 30_000,
-        memory_bytes: 4 << 20,
-        shrink_ms: 1_000,
-    };
+    let budget = Budget { time_ms: 30_000, memory_bytes: 4 << 20, shrink_ms: 1_000 };
     // The reads of every other element keep the additions from being interchangeable.
     let mut script = explosive();
     for i in 0..30 {
         script.event(i, EventKind::Ok, "add", 1, Value::Null);
     }
-    let finding = Linearizable::new(GrowSet::default())
-        .with_budget(budget)
-        .check(&script.0);
+    let finding = Linearizable::new(GrowSet::default()).with_budget(budget).check(&script.0);
     assert_eq!(finding.verdict, Verdict::Unknown);
-    assert!(
-        finding.summary.contains("out of memory budget after 0 of 31"),
-        "{}",
-        finding.summary
-    );
+    assert!(finding.summary.contains("out of memory budget after 0 of 31"), "{}", finding.summary);
     assert_eq!(finding.anomalies, []);
 }
 
 #[test]
 fn an_undecided_key_does_not_mask_a_violation() {
-    let budget = Budget {
-        time_ms: 30_000,
-        memory_bytes: 4 << 20,
-        shrink_ms: 1_000,
-    };
+    let budget = Budget { time_ms: 30_000, memory_bytes: 4 << 20, shrink_ms: 1_000 };
     let mut script = explosive();
     for i in 0..30 {
         script.event(i, EventKind::Ok, "add", 1, Value::Null);
     }
     script.op(200, "read", 2, Value::Null, json!([1]));
-    let finding = Linearizable::new(GrowSet::default())
-        .with_budget(budget)
-        .check(&script.0);
+    let finding = Linearizable::new(GrowSet::default()).with_budget(budget).check(&script.0);
     assert_eq!(finding.verdict, Verdict::Invalid);
     assert_eq!(finding.measurements["keys_undecided"], 1);
     assert_eq!(finding.anomalies[0].key, Some(Key::Int(2)));
@@ -301,10 +262,7 @@ fn many_keys_are_judged_on_several_threads_with_one_finding() {
     }
     let finding = check(Register::default(), &script);
     assert_eq!(finding.verdict, Verdict::Invalid);
-    assert_eq!(
-        finding.summary,
-        "not linearizable (6000 operations on 300 keys): key 77"
-    );
+    assert_eq!(finding.summary, "not linearizable (6000 operations on 300 keys): key 77");
     assert_eq!(finding.measurements["keys"], 300);
     assert_eq!(finding, check(Register::default(), &script));
 }
@@ -316,10 +274,7 @@ fn only_the_chosen_functions_are_judged() {
     script.op(1, "read", 1, Value::Null, json!(2));
     let writes = Linearizable::new(Register::default()).only(|f| f == "write");
     let finding = writes.check(&script.0);
-    assert_eq!(
-        (finding.verdict, &finding.measurements["operations"]),
-        (Verdict::Valid, &json!(1))
-    );
+    assert_eq!((finding.verdict, &finding.measurements["operations"]), (Verdict::Valid, &json!(1)));
 }
 
 /// A model with a defect of its own.
@@ -356,9 +311,5 @@ fn a_model_that_panics_leaves_the_history_undecided() {
     script.op(1, "write", 1, json!(1), Value::Null);
     let finding = check(Panics, &script);
     assert_eq!(finding.verdict, Verdict::Unknown);
-    assert!(
-        finding.summary.contains("the model panics panicked"),
-        "{}",
-        finding.summary
-    );
+    assert!(finding.summary.contains("the model panics panicked"), "{}", finding.summary);
 }

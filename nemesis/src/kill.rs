@@ -107,10 +107,7 @@ impl Kill {
                 json!({ "node": node, "killed_pids": victim.pids, "left": left, "restarted": restarted }),
             );
         }
-        Probe {
-            proved,
-            seen: Value::Array(seen),
-        }
+        Probe { proved, seen: Value::Array(seen) }
     }
 
     async fn revive(&self, cluster: &dyn Cluster) -> Result<Probe, String> {
@@ -126,19 +123,15 @@ impl Kill {
         }
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            let inits: BTreeMap<usize, Option<i32>> = victims
-                .iter()
-                .map(|(&node, victim)| (node, new_init(cluster, node, victim)))
-                .collect();
+            let inits: BTreeMap<usize, Option<i32>> =
+                victims.iter().map(|(&node, victim)| (node, new_init(cluster, node, victim))).collect();
             let proved = inits.values().all(Option::is_some);
             if proved || Instant::now() >= deadline {
                 if proved {
                     victims.clear();
                 }
-                let seen = inits
-                    .iter()
-                    .map(|(node, init)| json!({ "node": node, "init_pid": init }))
-                    .collect();
+                let seen =
+                    inits.iter().map(|(node, init)| json!({ "node": node, "init_pid": init })).collect();
                 return Ok(Probe { proved, seen });
             }
             tokio::time::sleep(POLL).await;
@@ -148,9 +141,7 @@ impl Kill {
 
 /// The init process of the node if it runs and is not the one that was killed.
 fn new_init(cluster: &dyn Cluster, node: usize, victim: &Victim) -> Option<i32> {
-    cluster
-        .init_pid(node)
-        .filter(|&init| runs(init) && !victim.namespace.contains(init))
+    cluster.init_pid(node).filter(|&init| runs(init) && !victim.namespace.contains(init))
 }
 
 impl Fault for Kill {

@@ -39,21 +39,9 @@ pub struct Kind {
 
 /// The registry. A new fault is one file and one line here.
 static KINDS: [Kind; 3] = [
-    Kind {
-        name: kill::NAME,
-        about: kill::ABOUT,
-        build: kill::build,
-    },
-    Kind {
-        name: pause::NAME,
-        about: pause::ABOUT,
-        build: pause::build,
-    },
-    Kind {
-        name: partition::NAME,
-        about: partition::ABOUT,
-        build: partition::build,
-    },
+    Kind { name: kill::NAME, about: kill::ABOUT, build: kill::build },
+    Kind { name: pause::NAME, about: pause::ABOUT, build: pause::build },
+    Kind { name: partition::NAME, about: partition::ABOUT, build: partition::build },
 ];
 
 /// All kinds of fault.

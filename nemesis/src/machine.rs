@@ -12,9 +12,7 @@ const SYSTEM_DIRECTORIES: [&str; 2] = ["/usr/sbin", "/sbin"];
 /// Finds out what this machine offers. Looks at files only; starts nothing.
 pub fn machine() -> Machine {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    Machine {
-        iptables_restore: find("iptables-restore", &path),
-    }
+    Machine { iptables_restore: find("iptables-restore", &path) }
 }
 
 fn find(program: &str, path: &OsStr) -> Option<PathBuf> {
@@ -27,8 +25,7 @@ fn find(program: &str, path: &OsStr) -> Option<PathBuf> {
 }
 
 fn is_executable(file: &Path) -> bool {
-    file.metadata()
-        .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(test)]
@@ -37,10 +34,7 @@ mod tests {
 
     #[test]
     fn programs_are_found_in_the_path_and_only_if_executable() {
-        assert_eq!(
-            find("sh", OsStr::new("/nowhere:/bin")),
-            Some(PathBuf::from("/bin/sh"))
-        );
+        assert_eq!(find("sh", OsStr::new("/nowhere:/bin")), Some(PathBuf::from("/bin/sh")));
         assert_eq!(find("sh", OsStr::new("bin:")), None);
         assert_eq!(find("passwd", OsStr::new("/etc")), None);
         assert_eq!(find("no-such-program", OsStr::new("/bin")), None);

@@ -24,10 +24,7 @@ pub(crate) const ABOUT: &str =
     "make packets between some of the nodes vanish: halves, one, ring, bridge, one-way, primary";
 
 pub(crate) fn build(machine: &Machine) -> Box<dyn Fault> {
-    Box::new(Partition {
-        iptables_restore: machine.iptables_restore.clone(),
-        state: Mutex::default(),
-    })
+    Box::new(Partition { iptables_restore: machine.iptables_restore.clone(), state: Mutex::default() })
 }
 
 struct Partition {
@@ -106,14 +103,9 @@ async fn observe(prober: &mut Option<Arc<Prober>>, cluster: &dyn Cluster, cuts: 
             None => Arc::clone(prober.insert(Arc::new(Prober::open(cluster)?))),
         };
         // The round waits for packets; the clients' threads must not wait with it.
-        tokio::task::spawn_blocking(move || sockets.round(&cuts))
-            .await
-            .map_err(|e| e.to_string())?
+        tokio::task::spawn_blocking(move || sockets.round(&cuts)).await.map_err(|e| e.to_string())?
     };
-    round.await.unwrap_or_else(|why: String| Probe {
-        proved: false,
-        seen: json!({ "error": why }),
-    })
+    round.await.unwrap_or_else(|why: String| Probe { proved: false, seen: json!({ "error": why }) })
 }
 
 impl Fault for Partition {

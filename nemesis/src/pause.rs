@@ -59,10 +59,7 @@ impl Pause {
         let (mut targets, mut down) = (Vec::new(), Vec::new());
         for node in nodes {
             match cluster.init_pid(node).map(PidNamespace::of) {
-                Some(Ok(namespace)) => targets.push(Paused {
-                    node,
-                    namespace: Arc::new(namespace),
-                }),
+                Some(Ok(namespace)) => targets.push(Paused { node, namespace: Arc::new(namespace) }),
                 Some(Err(e)) if e.kind() != std::io::ErrorKind::NotFound => {
                     return Err(format!("cannot look at node {node}: {e}"));
                 }
@@ -83,10 +80,7 @@ impl Pause {
         blocking(move || observe(&paused))
             .await
             .and_then(|observed| observed)
-            .unwrap_or_else(|why| Probe {
-                proved: false,
-                seen: json!({ "error": why }),
-            })
+            .unwrap_or_else(|why| Probe { proved: false, seen: json!({ "error": why }) })
     }
 
     async fn go_on(&self) -> Result<Probe, String> {
@@ -94,10 +88,7 @@ impl Pause {
         let targets = paused.clone();
         let sweeps = blocking(move || resume(&targets)).await??;
         let nodes: Vec<usize> = paused.drain(..).map(|p| p.node).collect();
-        Ok(Probe {
-            proved: true,
-            seen: json!({ "nodes": nodes, "stopped_threads": 0, "sweeps": sweeps }),
-        })
+        Ok(Probe { proved: true, seen: json!({ "nodes": nodes, "stopped_threads": 0, "sweeps": sweeps }) })
     }
 }
 
@@ -108,10 +99,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 /// Every live process of a node.
 fn processes(paused: &Paused) -> Result<Vec<Process>, String> {
-    paused
-        .namespace
-        .processes()
-        .map_err(|e| format!("cannot read /proc: {e}"))
+    paused.namespace.processes().map_err(|e| format!("cannot read /proc: {e}"))
 }
 
 /// Sends the signal to each process that needs it until two sweeps in a row find none. Answers the number
@@ -132,9 +120,7 @@ fn sweep(targets: &[Paused], signal: Signal, needs_it: fn(&Process) -> bool) -> 
         }
         std::thread::sleep(SWEEP_INTERVAL);
     }
-    Err(format!(
-        "after {SWEEPS_MAX} sweeps {signal} had not taken effect on all processes"
-    ))
+    Err(format!("after {SWEEPS_MAX} sweeps {signal} had not taken effect on all processes"))
 }
 
 /// Continues everything. Each process is told so once, whatever its state: one that was stopped on its

@@ -24,11 +24,7 @@ impl PidNamespace {
     pub(crate) fn of(pid: i32) -> io::Result<Self> {
         let pin = File::open(format!("/proc/{pid}/ns/pid"))?;
         let at = pin.metadata()?;
-        Ok(PidNamespace {
-            _pin: pin,
-            device: at.dev(),
-            inode: at.ino(),
-        })
+        Ok(PidNamespace { _pin: pin, device: at.dev(), inode: at.ino() })
     }
 
     pub(crate) fn contains(&self, pid: i32) -> bool {
@@ -82,12 +78,7 @@ impl Process {
         // Only a thread inside the kernel makes the pending signals worth the reading.
         let stop_pending =
             states.contains('D') && shared_pending(&read(&format!("/proc/{pid}/status"))?) & SIGSTOP_BIT != 0;
-        Some(Process {
-            pid,
-            ticks,
-            states,
-            stop_pending,
-        })
+        Some(Process { pid, ticks, states, stop_pending })
     }
 
     fn is_dead(&self) -> bool {
@@ -116,16 +107,12 @@ impl Process {
 
 /// The entries of a directory whose names are numbers.
 fn numbers<T: FromStr>(directory: &str) -> io::Result<Vec<T>> {
-    Ok(fs::read_dir(directory)?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect())
+    Ok(fs::read_dir(directory)?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
 /// A file of a process; its command name need not be UTF-8.
 fn read(file: &str) -> Option<String> {
-    fs::read(file)
-        .ok()
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    fs::read(file).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Reads a line of `stat`. The name, second in it, may hold blanks and brackets; it ends at the last bracket.
@@ -149,12 +136,7 @@ mod tests {
     use super::*;
 
     fn process(states: &str, stop_pending: bool) -> Process {
-        Process {
-            pid: 1,
-            ticks: 0,
-            states: states.to_owned(),
-            stop_pending,
-        }
+        Process { pid: 1, ticks: 0, states: states.to_owned(), stop_pending }
     }
 
     #[test]
@@ -182,13 +164,7 @@ mod tests {
     fn this_process_is_found_in_its_own_namespace_and_runs() {
         let pid = std::process::id() as i32;
         let namespace = PidNamespace::of(pid).unwrap();
-        assert!(
-            namespace
-                .processes()
-                .unwrap()
-                .iter()
-                .any(|p| p.pid == pid && !p.is_held())
-        );
+        assert!(namespace.processes().unwrap().iter().any(|p| p.pid == pid && !p.is_held()));
         assert!(runs(pid));
         assert!(!runs(i32::MAX));
     }

@@ -89,10 +89,7 @@ pub(crate) async fn resolve(args: &Value, cluster: &dyn Cluster) -> Result<Vec<u
 pub(crate) async fn primaries(cluster: &dyn Cluster) -> Result<Vec<usize>, String> {
     let deadline = Instant::now() + Duration::from_millis(ELECTION_MS_MAX);
     loop {
-        let nodes = cluster
-            .primaries()
-            .await
-            .ok_or("the target cannot say which node is primary")?;
+        let nodes = cluster.primaries().await.ok_or("the target cannot say which node is primary")?;
         if !nodes.is_empty() {
             return checked(&nodes, cluster.spec().nodes.len());
         }
@@ -106,20 +103,12 @@ pub(crate) async fn primaries(cluster: &dyn Cluster) -> Result<Vec<usize>, Strin
 /// The nodes in ascending order, each once, if there are any and all exist.
 pub(crate) fn checked(nodes: &[usize], count: usize) -> Result<Vec<usize>, String> {
     if let Some(node) = nodes.iter().find(|&&node| node >= count) {
-        return Err(format!(
-            "there is no node {node}: the nodes are 0 to {}",
-            count.saturating_sub(1)
-        ));
+        return Err(format!("there is no node {node}: the nodes are 0 to {}", count.saturating_sub(1)));
     }
     if nodes.is_empty() {
         return Err("no node is named".to_owned());
     }
-    Ok(nodes
-        .iter()
-        .copied()
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect())
+    Ok(nodes.iter().copied().collect::<BTreeSet<_>>().into_iter().collect())
 }
 
 #[cfg(test)]
@@ -147,10 +136,7 @@ mod tests {
             }
             let expected: BTreeSet<usize> = (1..nodes).filter(|&size| size <= nodes / 2 + 1).collect();
             // A tie of an even cluster is neither minority nor majority.
-            let expected = expected
-                .into_iter()
-                .filter(|&size| size == 1 || 2 * size != nodes)
-                .collect();
+            let expected = expected.into_iter().filter(|&size| size == 1 || 2 * size != nodes).collect();
             assert_eq!(sizes, expected, "{nodes} nodes");
             assert_eq!(words, BTreeSet::from(["all", "primary"]), "{nodes} nodes");
         }

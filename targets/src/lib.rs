@@ -130,9 +130,7 @@ impl Entry {
             && !self.bugs.iter().any(|b| b.name == bug)
         {
             let known = listed(self.bugs.iter().map(|b| b.name));
-            return Err(TargetError::Unsupported(format!(
-                "{name} has no bug `{bug}`; it has {known}"
-            )));
+            return Err(TargetError::Unsupported(format!("{name} has no bug `{bug}`; it has {known}")));
         }
         for option in config.options.keys() {
             if !self.options.iter().any(|o| o.name == option) {
@@ -164,11 +162,7 @@ fn not_served(target: &str, workload: &str, served: &[&str]) -> TargetError {
 /// Names in a sentence.
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.collect();
-    if names.is_empty() {
-        "none".to_owned()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 #[cfg(test)]

@@ -10,11 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn config(nodes: usize) -> Config {
-    Config {
-        nodes,
-        ordeal: PathBuf::from("/opt/ordeal"),
-        ..Config::default()
-    }
+    Config { nodes, ordeal: PathBuf::from("/opt/ordeal"), ..Config::default() }
 }
 
 fn cluster(nodes: usize) -> ClusterSpec {
@@ -24,9 +20,7 @@ fn cluster(nodes: usize) -> ClusterSpec {
         ip: Ipv4Addr::new(10, 78, 0, index as u8 + 1),
         data_dir: PathBuf::from(format!("/run/n{}", index + 1)),
     };
-    ClusterSpec {
-        nodes: (0..nodes).map(node).collect(),
-    }
+    ClusterSpec { nodes: (0..nodes).map(node).collect() }
 }
 
 fn refusal(entry: &Entry, config: &Config) -> String {
@@ -41,11 +35,7 @@ fn the_registry_is_sound() {
     let names: HashSet<_> = TARGETS.iter().map(|t| t.name).collect();
     assert_eq!(names.len(), TARGETS.len());
     for entry in TARGETS {
-        assert!(
-            ordeal_workloads::find(entry.default_workload).is_some(),
-            "{}",
-            entry.name
-        );
+        assert!(ordeal_workloads::find(entry.default_workload).is_some(), "{}", entry.name);
         assert!(entry.nodes.contains(&entry.default_nodes));
         for bug in entry.bugs {
             assert!(!bug.about.is_empty() && !bug.anomalies.is_empty() && !bug.faults.is_empty());
@@ -78,10 +68,7 @@ fn every_workload_has_a_default_target() {
 fn what_a_target_does_not_take_is_refused_by_naming_what_it_does() {
     let quorum = find("quorum-reads-writes").unwrap();
     let memory = find("memory").unwrap();
-    let bug = |name: &str| Config {
-        bug: Some(name.to_owned()),
-        ..config(3)
-    };
+    let bug = |name: &str| Config { bug: Some(name.to_owned()), ..config(3) };
     let option = |name: &str, value: &str| Config {
         options: BTreeMap::from([(name.to_owned(), value.to_owned())]),
         ..config(3)
@@ -100,10 +87,7 @@ fn what_a_target_does_not_take_is_refused_by_naming_what_it_does() {
 
 #[test]
 fn a_workload_that_is_not_served_is_refused() {
-    let target = find("quorum-reads-writes")
-        .unwrap()
-        .configure(&config(5))
-        .unwrap();
+    let target = find("quorum-reads-writes").unwrap().configure(&config(5)).unwrap();
     let refused = target.client("register", &cluster(5).nodes[0]).err().unwrap();
     assert!(refused.to_string().contains("it serves patients"), "{refused}");
 }
@@ -132,12 +116,7 @@ fn the_node_understands_how_it_is_launched() {
 
 #[test]
 fn every_bug_of_the_node_has_a_row() {
-    let rows: Vec<_> = find("quorum-reads-writes")
-        .unwrap()
-        .bugs
-        .iter()
-        .map(|b| (b.name, b.about))
-        .collect();
+    let rows: Vec<_> = find("quorum-reads-writes").unwrap().bugs.iter().map(|b| (b.name, b.about)).collect();
     assert_eq!(rows, ordeal_quorum_reads_writes::BUGS);
 }
 
@@ -169,21 +148,14 @@ async fn audit_memory(bug: Option<&str>) -> Vec<String> {
         fault_kinds: Vec::new(),
         faults: Vec::new(),
     };
-    let config = Config {
-        bug: plan.bug.clone(),
-        ..config(1)
-    };
+    let config = Config { bug: plan.bug.clone(), ..config(1) };
     let target = find("memory").unwrap().configure(&config).unwrap();
     let mut client = target.client("register", &cluster(1).nodes[0]).unwrap();
     let workload = (ordeal_workloads::find("register").unwrap().build)();
     let mut load = workload.generator(&plan);
     let mut history = History::default();
     for _ in 0..120 {
-        let ask = Ask {
-            process: 0,
-            thread: 0,
-            node: 0,
-        };
+        let ask = Ask { process: 0, thread: 0, node: 0 };
         let Next::Op(op) = load.next(ask) else { break };
         let outcome = client.invoke(&op).await;
         let mut record = |kind, value: &Value| {
@@ -221,11 +193,7 @@ async fn the_judges_of_the_register_workload_tell_right_from_wrong() {
     assert!(audit_memory(None).await.is_empty());
     for bug in find("memory").unwrap().bugs {
         let found = audit_memory(Some(bug.name)).await;
-        assert!(
-            found.iter().any(|a| bug.anomalies.contains(&a.as_str())),
-            "{}: {found:?}",
-            bug.name
-        );
+        assert!(found.iter().any(|a| bug.anomalies.contains(&a.as_str())), "{}: {found:?}", bug.name);
     }
 }
 
@@ -249,16 +217,12 @@ async fn the_reference_nodes_serve_the_workload_from_every_node() {
         node.data_dir = dir.path().join(&node.id);
         std::fs::create_dir(&node.data_dir).unwrap();
     }
-    let target = find("quorum-reads-writes")
-        .unwrap()
-        .configure(&config(3))
-        .unwrap();
+    let target = find("quorum-reads-writes").unwrap().configure(&config(3)).unwrap();
     assert!(!target.ready(&cluster.nodes[0]).await, "nothing is running yet");
     let nodes = cluster.nodes.iter().map(|node| {
         let launch = target.launch(node, &cluster).unwrap().unwrap();
-        let matches = patterns::quorum_reads_writes::command()
-            .try_get_matches_from(&launch.args[2..])
-            .unwrap();
+        let matches =
+            patterns::quorum_reads_writes::command().try_get_matches_from(&launch.args[2..]).unwrap();
         let args = clap::FromArgMatches::from_arg_matches(&matches).unwrap();
         tokio::spawn(ordeal_quorum_reads_writes::run(args))
     });
@@ -275,13 +239,9 @@ async fn the_reference_nodes_serve_the_workload_from_every_node() {
     let record = |f, value| Op::new(f, Key::Text("p0".to_owned()), value);
     for (n, node) in cluster.nodes.iter().enumerate() {
         let mut client = target.client(workload.name(), node).unwrap();
-        let appended = client
-            .invoke(&record("append-entry", json!(format!("e{n}"))))
-            .await;
+        let appended = client.invoke(&record("append-entry", json!(format!("e{n}")))).await;
         assert_eq!(appended, Outcome::Ok(json!(format!("e{n}"))));
-        let written = client
-            .invoke(&record("write-summary", json!(format!("s{n}"))))
-            .await;
+        let written = client.invoke(&record("write-summary", json!(format!("s{n}")))).await;
         assert_eq!(written, Outcome::Ok(json!(format!("s{n}"))));
     }
     for node in &cluster.nodes {

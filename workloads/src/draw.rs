@@ -15,10 +15,7 @@ pub(crate) struct Keys {
 impl Keys {
     /// Keys `0..count`; at least one.
     pub(crate) fn new(count: u64) -> Self {
-        Keys {
-            count: count.max(1),
-            current: 0,
-        }
+        Keys { count: count.max(1), current: 0 }
     }
 
     /// The next key.

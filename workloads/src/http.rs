@@ -145,20 +145,14 @@ impl Reply {
         if (200..=299).contains(&self.status) {
             return None;
         }
-        serde_json::from_slice::<Error>(&self.body)
-            .ok()
-            .map(|e| e.definite)
+        serde_json::from_slice::<Error>(&self.body).ok().map(|e| e.definite)
     }
 
     /// Status and the beginning of the body, for the history.
     pub fn quote(&self) -> String {
         // Four bytes a character at most.
         let head = &self.body[..self.body.len().min(QUOTE_CHARS_MAX * 4)];
-        let text: String = String::from_utf8_lossy(head)
-            .trim()
-            .chars()
-            .take(QUOTE_CHARS_MAX)
-            .collect();
+        let text: String = String::from_utf8_lossy(head).trim().chars().take(QUOTE_CHARS_MAX).collect();
         format!("HTTP {} {text}", self.status).trim_end().to_owned()
     }
 }
@@ -210,16 +204,11 @@ impl HttpClient {
     /// # Errors
     /// When no whole answer came back.
     pub async fn send(&mut self, method: Method, path: &str, body: Vec<u8>) -> Result<Reply, HttpError> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, self.host.clone());
+        let mut request = Request::builder().method(method).uri(path).header(HOST, self.host.clone());
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, self.json.clone());
         }
-        let request = request
-            .body(Full::from(body))
-            .map_err(|e| HttpError::NotSent(e.to_string()))?;
+        let request = request.body(Full::from(body)).map_err(|e| HttpError::NotSent(e.to_string()))?;
         let mut connection = self.ready().await?;
         let reply = connection.exchange(request).await?;
         self.connection = Some(connection);
@@ -240,9 +229,7 @@ impl HttpClient {
                 return Err(HttpError::NotSent(e.to_string()));
             }
             Err(_) => {
-                return Err(HttpError::NotSent(format!(
-                    "no connection in {CONNECT_TIMEOUT:?}"
-                )));
+                return Err(HttpError::NotSent(format!("no connection in {CONNECT_TIMEOUT:?}")));
             }
         };
         let connection = Connection::open(stream).await;
@@ -262,14 +249,9 @@ struct Connection {
 impl Connection {
     async fn open(stream: TcpStream) -> std::io::Result<Self> {
         stream.set_nodelay(true)?;
-        let handshake = http1::Builder::new()
-            .writev(false)
-            .handshake(TokioIo::new(stream));
+        let handshake = http1::Builder::new().writev(false).handshake(TokioIo::new(stream));
         let (sender, driver) = handshake.await.map_err(std::io::Error::other)?;
-        Ok(Connection {
-            sender,
-            driver: Some(Box::new(driver)),
-        })
+        Ok(Connection { sender, driver: Some(Box::new(driver)) })
     }
 
     /// Whether it can take a request; notices that the other side has hung up in the meantime.
@@ -293,10 +275,7 @@ impl Connection {
         let status = response.status().as_u16();
         let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect();
         match drive(&mut self.driver, body).await {
-            Ok(body) => Ok(Reply {
-                status,
-                body: body.to_bytes(),
-            }),
+            Ok(body) => Ok(Reply { status, body: body.to_bytes() }),
             Err(e) => Err(HttpError::NoAnswer(format!("HTTP {status}, body cut off: {e}"))),
         }
     }

@@ -24,16 +24,8 @@ pub struct Entry {
 
 /// Every workload there is.
 pub const WORKLOADS: &[Entry] = &[
-    Entry {
-        name: register::NAME,
-        about: register::ABOUT,
-        build: || Box::new(register::Register),
-    },
-    Entry {
-        name: patients::NAME,
-        about: patients::ABOUT,
-        build: || Box::new(patients::Patients),
-    },
+    Entry { name: register::NAME, about: register::ABOUT, build: || Box::new(register::Register) },
+    Entry { name: patients::NAME, about: patients::ABOUT, build: || Box::new(patients::Patients) },
 ];
 
 /// The workload of this name.
@@ -53,10 +45,7 @@ pub struct NotMine {
 
 impl NotMine {
     fn new(workload: &'static str, op: &Op) -> Self {
-        NotMine {
-            workload,
-            op: format!("{op:?}"),
-        }
+        NotMine { workload, op: format!("{op:?}") }
     }
 }
 

@@ -235,12 +235,7 @@ pub(super) struct States<S> {
 
 impl<S: Clone + Eq + Hash> States<S> {
     pub(super) fn new() -> Self {
-        States {
-            numbers: HashMap::new(),
-            states: Vec::new(),
-            steps: FastMap::default(),
-            bytes: 0,
-        }
+        States { numbers: HashMap::new(), states: Vec::new(), steps: FastMap::default(), bytes: 0 }
     }
 
     pub(super) fn get(&self, number: u32) -> &S {

@@ -35,11 +35,7 @@ pub(super) fn read<M: Model>(model: &M, ops: &[Operation<'_>]) -> Result<Vec<Ite
         let Some(call) = model.call(op).map_err(unread)? else {
             continue;
         };
-        let blind = Operation {
-            complete: None,
-            ret: Operation::OPEN,
-            ..*op
-        };
+        let blind = Operation { complete: None, ret: Operation::OPEN, ..*op };
         items.push(Item {
             op: at,
             call: Some(call),
@@ -89,9 +85,7 @@ pub(super) fn entries<M: Model>(
             times.push((item.op, start, end));
         }
     }
-    let open: Vec<usize> = (0..calls.len())
-        .filter(|&i| times[i].2 == Operation::OPEN)
-        .collect();
+    let open: Vec<usize> = (0..calls.len()).filter(|&i| times[i].2 == Operation::OPEN).collect();
     let hints = model.open_calls(&calls, &open);
     // A class number of the search's own for each class of the model's and each unique operation.
     let mut classes: FastMap<u32, u32> = FastMap::default();
@@ -119,14 +113,7 @@ pub(super) fn entries<M: Model>(
                 Some(Some(_)) if reads => return None,
                 Some(Some(class)) => Some(*class),
             };
-            Some(Entry {
-                op,
-                call,
-                start,
-                end,
-                class,
-                reads,
-            })
+            Some(Entry { op, call, start, end, class, reads })
         })
         .collect()
 }

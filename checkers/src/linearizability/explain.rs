@@ -28,19 +28,13 @@ pub(super) struct Case<'a, 'h, M: Model> {
 
 impl<M: Model> Case<'_, '_, M> {
     fn describe(&self, op: usize) -> String {
-        let call = self
-            .items
-            .binary_search_by_key(&op, |i| i.op)
-            .ok()
-            .and_then(|at| self.items[at].call.as_ref());
+        let call =
+            self.items.binary_search_by_key(&op, |i| i.op).ok().and_then(|at| self.items[at].call.as_ref());
         call.map_or_else(|| self.ops[op].f().to_owned(), |call| self.model.describe(call))
     }
 
     fn data(&self, ops: impl IntoIterator<Item = usize>) -> Value {
-        ops.into_iter()
-            .take(IN_DETAILS)
-            .map(|op| as_data(&self.ops[op], &self.describe(op)))
-            .collect()
+        ops.into_iter().take(IN_DETAILS).map(|op| as_data(&self.ops[op], &self.describe(op))).collect()
     }
 
     /// The judged operations that ran at the same time as the failing one.
@@ -77,11 +71,7 @@ impl<M: Model> Case<'_, '_, M> {
             .iter()
             .map(|&op| format!("`{}` ({})", self.describe(op), who_when(&self.ops[op])))
             .collect();
-        let verb = if core.len() == 1 {
-            "contradicts the model by itself"
-        } else {
-            "contradict one another"
-        };
+        let verb = if core.len() == 1 { "contradicts the model by itself" } else { "contradict one another" };
         format!(
             "{head} {} {verb}, whatever else took effect and whenever: {}.",
             match core.len() {

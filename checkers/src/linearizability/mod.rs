@@ -43,11 +43,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Budget {
-            time_ms: 60_000,
-            memory_bytes: 1 << 30,
-            shrink_ms: 5_000,
-        }
+        Budget { time_ms: 60_000, memory_bytes: 1 << 30, shrink_ms: 5_000 }
     }
 }
 
@@ -72,11 +68,7 @@ pub struct Linearizable<M> {
 impl<M: Model> Linearizable<M> {
     /// A judge with the default budget that looks at every operation the model reads.
     pub fn new(model: M) -> Self {
-        Linearizable {
-            model,
-            budget: Budget::default(),
-            only: None,
-        }
+        Linearizable { model, budget: Budget::default(), only: None }
     }
 
     /// Sets the budget.
@@ -145,11 +137,7 @@ impl<M: Model> Linearizable<M> {
     fn judge_all(&self, objects: &[Object<'_>]) -> Vec<Judged<M::State>> {
         let total: usize = objects.iter().map(|o| o.ops.len()).sum();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = if total < WORTH_THREADS {
-            1
-        } else {
-            cores.min(objects.len()).max(1)
-        };
+        let workers = if total < WORTH_THREADS { 1 } else { cores.min(objects.len()).max(1) };
         let limits = Limits {
             deadline: Instant::now().checked_add(Duration::from_millis(self.budget.time_ms)),
             memory_bytes: self.budget.memory_bytes / workers,
@@ -209,9 +197,7 @@ impl<M: Model> Linearizable<M> {
         let (mut violating, mut undecided) = (Vec::new(), Vec::new());
         let mut anomalies = Vec::new();
         for (object, judged) in objects.iter().zip(judged) {
-            let name = object
-                .key
-                .map_or_else(|| "the object".to_owned(), |k| format!("key {k}"));
+            let name = object.key.map_or_else(|| "the object".to_owned(), |k| format!("key {k}"));
             match &judged.result {
                 Ok(Outcome::Legal) => {}
                 Ok(Outcome::Illegal(refutation)) => {
@@ -221,10 +207,8 @@ impl<M: Model> Linearizable<M> {
                         anomalies.extend(self.explain(object, refutation, until));
                     }
                 }
-                Ok(Outcome::Undecided { why, ended, of }) => undecided.push(format!(
-                    "{}{why} after {ended} of {of} completed operations",
-                    of_key(object.key)
-                )),
+                Ok(Outcome::Undecided { why, ended, of }) => undecided
+                    .push(format!("{}{why} after {ended} of {of} completed operations", of_key(object.key))),
                 Err(why) => undecided.push(format!("{}{why}", of_key(object.key))),
             }
         }
@@ -247,10 +231,7 @@ impl<M: Model> Linearizable<M> {
             .with("keys", objects.len())
             .with("keys_violating", violating.len())
             .with("keys_undecided", undecided.len())
-            .with(
-                "configurations_explored",
-                judged.iter().map(|j| j.explored).sum::<u64>(),
-            )
+            .with("configurations_explored", judged.iter().map(|j| j.explored).sum::<u64>())
             .with("budget_time_ms", self.budget.time_ms)
             .with("budget_memory_bytes", self.budget.memory_bytes);
         finding.anomalies = anomalies;
@@ -287,10 +268,5 @@ impl<M: Model> Linearizable<M> {
 }
 
 fn unjudged<S>(why: String) -> Judged<S> {
-    Judged {
-        operations: 0,
-        ok: 0,
-        explored: 0,
-        result: Err(why),
-    }
+    Judged { operations: 0, ok: 0, explored: 0, result: Err(why) }
 }

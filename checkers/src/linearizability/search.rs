@@ -242,11 +242,8 @@ impl<'a, M: Model> Search<'a, M> {
         for config in std::mem::take(&mut self.frontier) {
             self.offer(config, &mut closure);
         }
-        let writers: Vec<(u32, u32)> = self
-            .writers
-            .iter()
-            .filter_map(|s| Some((s, self.slots[s as usize]?)))
-            .collect();
+        let writers: Vec<(u32, u32)> =
+            self.writers.iter().filter_map(|s| Some((s, self.slots[s as usize]?))).collect();
         while let Some(config) = closure.waiting.pop() {
             if !self.seen.holds(&config) {
                 continue;
@@ -349,8 +346,7 @@ impl<'a, M: Model> Search<'a, M> {
     fn tidy(&mut self) {
         if self.states.len() > 1024 && self.states.len() > 8 * self.frontier.len() {
             let model = self.model;
-            self.states
-                .keep_only(&mut self.frontier, |s| model.state_bytes(s));
+            self.states.keep_only(&mut self.frontier, |s| model.state_bytes(s));
         }
         let Some((first, rest)) = self.frontier.split_first() else {
             return;
@@ -378,11 +374,7 @@ impl<'a, M: Model> Search<'a, M> {
         tried.dedup();
         Refutation {
             op: op_of(&entry),
-            states: tried
-                .iter()
-                .take(STATES_KEPT)
-                .map(|&s| self.states.get(s).clone())
-                .collect(),
+            states: tried.iter().take(STATES_KEPT).map(|&s| self.states.get(s).clone()).collect(),
             states_total: tried.len(),
             prefix: closure.longest.1.as_slice().iter().map(op_of).collect(),
             prefix_total: self.settled + closure.longest.0,

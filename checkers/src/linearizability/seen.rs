@@ -23,10 +23,7 @@ impl Seen {
 
     /// Notes the configuration; false if one noted before is at least as good.
     pub(super) fn offer(&mut self, config: &Config) -> bool {
-        let rivals = self
-            .best
-            .entry((config.state, config.placed.clone()))
-            .or_default();
+        let rivals = self.best.entry((config.state, config.placed.clone())).or_default();
         let beaten =
             |(served, used): &(Slots, Used)| served.includes(&config.served) && used.within(&config.used);
         if rivals.iter().any(beaten) {
@@ -41,13 +38,9 @@ impl Seen {
 
     /// Whether nothing better has come up since the configuration was noted.
     pub(super) fn holds(&self, config: &Config) -> bool {
-        self.best
-            .get(&(config.state, config.placed.clone()))
-            .is_some_and(|rivals| {
-                rivals
-                    .iter()
-                    .any(|(served, used)| *served == config.served && *used == config.used)
-            })
+        self.best.get(&(config.state, config.placed.clone())).is_some_and(|rivals| {
+            rivals.iter().any(|(served, used)| *served == config.served && *used == config.used)
+        })
     }
 
     /// The states of the noted configurations, possibly several times.

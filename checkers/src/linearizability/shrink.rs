@@ -33,12 +33,7 @@ struct Shrink<'a, M: Model> {
 /// Shrinks the history, in which `failing` cannot be placed. `limits` bounds each search, the deadline
 /// all of them.
 pub(super) fn shrink<M: Model>(model: &M, items: &[Item<M::Call>], failing: usize, limits: Limits) -> Core {
-    let mut shrink = Shrink {
-        model,
-        items,
-        limits,
-        undecided: false,
-    };
+    let mut shrink = Shrink { model, items, limits, undecided: false };
     let mut kept = shrink.first_guess(failing);
     let mut chunk = kept.len().div_ceil(2);
     loop {
@@ -58,10 +53,7 @@ pub(super) fn shrink<M: Model>(model: &M, items: &[Item<M::Call>], failing: usiz
         }
         chunk = chunk.div_ceil(2);
     }
-    Core {
-        ops: kept,
-        minimal: chunk <= 1 && !shrink.undecided,
-    }
+    Core { ops: kept, minimal: chunk <= 1 && !shrink.undecided }
 }
 
 impl<M: Model> Shrink<'_, M> {

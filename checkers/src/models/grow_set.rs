@@ -18,10 +18,8 @@ use crate::About;
 use crate::words::{count, listed};
 
 /// How lists show it.
-pub const ABOUT: About = About {
-    name: "grow-set",
-    about: "a set that only grows: add one element, read all",
-};
+pub const ABOUT: About =
+    About { name: "grow-set", about: "a set that only grows: add one element, read all" };
 
 /// The model. Elements are numbered in the order in which they are first seen.
 #[derive(Clone, Debug)]
@@ -76,10 +74,7 @@ const SHOWN: usize = 12;
 impl fmt::Debug for Members {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let elements = self.elements.lock().unwrap_or_else(PoisonError::into_inner);
-        let names = self
-            .numbers
-            .iter()
-            .filter_map(|&n| elements.names.get(n as usize));
+        let names = self.numbers.iter().filter_map(|&n| elements.names.get(n as usize));
         let mut names: Vec<&Atom> = names.collect();
         names.sort_unstable();
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
@@ -99,11 +94,7 @@ pub enum SetCall {
 impl GrowSet {
     /// A set whose functions have these names.
     pub fn new(add: impl Into<Cow<'static, str>>, read: impl Into<Cow<'static, str>>) -> Self {
-        GrowSet {
-            add: add.into(),
-            read: read.into(),
-            elements: Arc::default(),
-        }
+        GrowSet { add: add.into(), read: read.into(), elements: Arc::default() }
     }
 
     fn members(&self, values: &[Value]) -> Members {
@@ -111,10 +102,7 @@ impl GrowSet {
         let mut numbers: Vec<u32> = values.iter().map(|v| elements.number(v.into())).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        Members {
-            numbers: numbers.into(),
-            elements: Arc::clone(&self.elements),
-        }
+        Members { numbers: numbers.into(), elements: Arc::clone(&self.elements) }
     }
 }
 
@@ -164,10 +152,7 @@ impl Model for GrowSet {
                 numbers.insert(place, *element);
             }
         }
-        Some(Members {
-            numbers: numbers.into(),
-            elements: Arc::clone(&state.elements),
-        })
+        Some(Members { numbers: numbers.into(), elements: Arc::clone(&state.elements) })
     }
 
     fn describe(&self, call: &SetCall) -> String {
@@ -195,10 +180,7 @@ impl Model for GrowSet {
         let reads = calls.iter().filter_map(|call| match call {
             SetCall::Read(seen) => Some(&*seen.numbers),
             SetCall::Add(element) => {
-                element
-                    .numbers
-                    .iter()
-                    .for_each(|&e| *added.entry(e).or_default() += 1);
+                element.numbers.iter().for_each(|&e| *added.entry(e).or_default() += 1);
                 None
             }
         });

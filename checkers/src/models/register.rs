@@ -7,10 +7,7 @@ use super::value::Atom;
 use crate::About;
 
 /// How lists show it.
-pub const ABOUT: About = About {
-    name: "register",
-    about: "one value: read, write, compare-and-set",
-};
+pub const ABOUT: About = About { name: "register", about: "one value: read, write, compare-and-set" };
 
 /// The model. Never written reads as `null`; what a write or a compare-and-set answers is not looked at.
 #[derive(Clone, Debug, Default)]
@@ -33,11 +30,7 @@ impl Model for Register {
 
     fn call(&self, op: &Operation<'_>) -> Result<Option<RegisterCall>, String> {
         let action = register_calls::action(&self.names, op, |value| Ok(value.into()))?;
-        Ok(action.map(|action| RegisterCall {
-            action,
-            version: None,
-            echo: None,
-        }))
+        Ok(action.map(|action| RegisterCall { action, version: None, echo: None }))
     }
 
     fn step(&self, state: &Atom, call: &RegisterCall) -> Option<Atom> {

@@ -28,11 +28,7 @@ pub struct RegisterNames {
 
 impl Default for RegisterNames {
     fn default() -> Self {
-        RegisterNames {
-            read: "read".into(),
-            write: "write".into(),
-            cas: Some("cas".into()),
-        }
+        RegisterNames { read: "read".into(), write: "write".into(), cas: Some("cas".into()) }
     }
 }
 

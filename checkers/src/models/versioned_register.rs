@@ -62,10 +62,7 @@ impl Model for VersionedRegister {
     }
 
     fn init(&self) -> Versioned {
-        Versioned {
-            version: 0,
-            value: Atom::Null,
-        }
+        Versioned { version: 0, value: Atom::Null }
     }
 
     fn call(&self, op: &Operation<'_>) -> Result<Option<RegisterCall>, String> {
@@ -79,11 +76,7 @@ impl Model for VersionedRegister {
         };
         let silent = held.is_null() || matches!(action, RegisterAction::Read(_));
         let echo = (!silent).then(|| held.into());
-        Ok(Some(RegisterCall {
-            action,
-            version,
-            echo,
-        }))
+        Ok(Some(RegisterCall { action, version, echo }))
     }
 
     fn step(&self, state: &Versioned, call: &RegisterCall) -> Option<Versioned> {

@@ -191,8 +191,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(expected()),
     };
     let ms = number.checked_mul(unit_ms).filter(|ms| *ms <= 7 * 24 * 3_600_000);
-    ms.map(Duration::from_millis)
-        .ok_or_else(|| "at most 168h".to_owned())
+    ms.map(Duration::from_millis).ok_or_else(|| "at most 168h".to_owned())
 }
 
 fn rate(text: &str) -> Result<Rate, String> {
@@ -201,9 +200,7 @@ fn rate(text: &str) -> Result<Rate, String> {
     }
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(Rate(Some(rate))),
-        _ => Err(format!(
-            "expected operations per second above 0, or `max`, not `{text}`"
-        )),
+        _ => Err(format!("expected operations per second above 0, or `max`, not `{text}`")),
     }
 }
 
@@ -222,16 +219,7 @@ mod tests {
     fn durations_and_rates_are_read_strictly() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for bad in [
-            "",
-            "5",
-            "s",
-            "-1s",
-            "1.5s",
-            "3 s",
-            "99999999999999999999s",
-            "1000h",
-        ] {
+        for bad in ["", "5", "s", "-1s", "1.5s", "3 s", "99999999999999999999s", "1000h"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
         assert_eq!(rate("max"), Ok(Rate(None)));

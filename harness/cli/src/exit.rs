@@ -66,11 +66,7 @@ pub(crate) fn usage<T>(why: impl Into<String>) -> anyhow::Result<T> {
 /// Prints an error and says how to end.
 pub(crate) fn report(error: &anyhow::Error) -> Exit {
     eprint(&format!("ordeal: {error:#}"));
-    if error.chain().any(|cause| cause.is::<UsageError>()) {
-        Exit::Usage
-    } else {
-        Exit::Harness
-    }
+    if error.chain().any(|cause| cause.is::<UsageError>()) { Exit::Usage } else { Exit::Harness }
 }
 
 /// Prints to standard output. A reader that went away (`| head`) is not an error.
@@ -88,11 +84,7 @@ pub(crate) fn eprint(line: &str) {
 /// Colours, where standard output is a terminal that wants them.
 pub(crate) fn style() -> Style {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    if wanted && std::io::stdout().is_terminal() {
-        Style::Colour
-    } else {
-        Style::Plain
-    }
+    if wanted && std::io::stdout().is_terminal() { Style::Colour } else { Style::Plain }
 }
 
 #[cfg(test)]

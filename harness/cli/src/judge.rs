@@ -19,10 +19,7 @@ const LOG_BYTES: u64 = 256 * 1024 * 1024;
 pub(crate) fn read_history(path: &Path) -> anyhow::Result<History> {
     let bytes = std::fs::read(path).map_err(|e| UsageError(format!("{}: {e}", path.display())))?;
     let text = String::from_utf8(bytes).map_err(|e| {
-        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count();
+        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
         UsageError(format!("{}: line {line}: not UTF-8", path.display()))
     })?;
     Ok(History::parse(&text).map_err(|e| UsageError(format!("{}: {e}", path.display())))?)
@@ -39,11 +36,7 @@ pub(crate) fn judge_run(dir: &RunDir) -> anyhow::Result<(Plan, History, Judgemen
     checkers.push(Box::new(ordeal_checkers::Recovery));
     let mut findings = judge(&checkers, &history);
     findings.push(judge_logs(dir, &plan)?);
-    if history
-        .events
-        .iter()
-        .any(|e| e.f == "interrupted" && e.process.client().is_none())
-    {
+    if history.events.iter().any(|e| e.f == "interrupted" && e.process.client().is_none()) {
         findings.push(Finding::new(
             "complete",
             Verdict::Unknown,
@@ -63,11 +56,7 @@ pub(crate) fn judge_run(dir: &RunDir) -> anyhow::Result<(Plan, History, Judgemen
 pub(crate) fn judge(checkers: &[Box<dyn Checker>], history: &History) -> Vec<Finding> {
     let judge_one = |checker: &Box<dyn Checker>| {
         std::panic::catch_unwind(AssertUnwindSafe(|| checker.check(history))).unwrap_or_else(|_| {
-            Finding::new(
-                checker.name(),
-                Verdict::Unknown,
-                "the checker panicked; this is a bug in ordeal",
-            )
+            Finding::new(checker.name(), Verdict::Unknown, "the checker panicked; this is a bug in ordeal")
         })
     };
     checkers.iter().map(judge_one).collect()
@@ -83,10 +72,7 @@ fn judge_logs(dir: &RunDir, plan: &Plan) -> anyhow::Result<Finding> {
             let mut bytes = Vec::new();
             std::io::Read::read_to_end(&mut std::io::Read::take(file, LOG_BYTES), &mut bytes)
                 .with_context(|| path.display().to_string())?;
-            finding.anomalies.extend(ordeal_checkers::panics_in_log(
-                &id,
-                &String::from_utf8_lossy(&bytes),
-            ));
+            finding.anomalies.extend(ordeal_checkers::panics_in_log(&id, &String::from_utf8_lossy(&bytes)));
         }
     }
     if !finding.anomalies.is_empty() {
@@ -105,23 +91,13 @@ pub(crate) fn save(
 ) -> anyhow::Result<()> {
     let verdict = serde_json::to_string_pretty(judgement)? + "\n";
     replace(&dir.verdict(), verdict.as_bytes())?;
-    let judged = ordeal_report::Judged {
-        dir: Some(dir.path()),
-        plan: Some(plan),
-        history,
-        judgement,
-    };
-    replace(
-        &dir.path().join("report.html"),
-        ordeal_report::html(&judged).as_bytes(),
-    )
+    let judged = ordeal_report::Judged { dir: Some(dir.path()), plan: Some(plan), history, judgement };
+    replace(&dir.path().join("report.html"), ordeal_report::html(&judged).as_bytes())
 }
 
 /// Replaces a file in one step: there is never half of it.
 fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let fresh = path.with_extension("new");
     let written = File::create(&fresh).and_then(|mut file| file.write_all(bytes));
-    written
-        .and_then(|()| std::fs::rename(&fresh, path))
-        .with_context(|| path.display().to_string())
+    written.and_then(|()| std::fs::rename(&fresh, path)).with_context(|| path.display().to_string())
 }

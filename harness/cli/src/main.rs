@@ -21,10 +21,7 @@ use crate::exit::Exit;
 
 fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
-    if argv
-        .get(1)
-        .is_some_and(|first| first == ordeal_runner::sandbox::INIT_COMMAND)
-    {
+    if argv.get(1).is_some_and(|first| first == ordeal_runner::sandbox::INIT_COMMAND) {
         return ExitCode::from(ordeal_runner::sandbox::init_main(&argv[2..]) as u8);
     }
     let args = match Args::try_parse_from(&argv) {
@@ -32,11 +29,7 @@ fn main() -> ExitCode {
         Err(error) => {
             let _ = error.print();
             let asked = error.exit_code() == 0;
-            return if asked {
-                Exit::Valid.into()
-            } else {
-                Exit::Usage.into()
-            };
+            return if asked { Exit::Valid.into() } else { Exit::Usage.into() };
         }
     };
     // A panic of the harness is its own failure and must not look like a verdict.

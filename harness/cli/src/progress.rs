@@ -57,11 +57,7 @@ fn in_lines(progress: &Progress, done: &AtomicBool) {
     while !done.load(Ordering::Relaxed) {
         if progress.phase() != shown {
             shown = progress.phase();
-            eprint(&format!(
-                "{:>6.1} s  {}",
-                start.elapsed().as_secs_f64(),
-                line(progress)
-            ));
+            eprint(&format!("{:>6.1} s  {}", start.elapsed().as_secs_f64(), line(progress)));
         }
         std::thread::sleep(REFRESH);
     }
@@ -70,16 +66,8 @@ fn in_lines(progress: &Progress, done: &AtomicBool) {
 fn line(progress: &Progress) -> String {
     let phase = progress.phase().map_or("", ordeal_runner::Phase::as_str);
     let totals = progress.totals();
-    let faults: Vec<String> = progress
-        .faults()
-        .into_iter()
-        .map(|(name, what)| format!("{name} {what}"))
-        .collect();
-    let counts = format!(
-        "{} ok, {} failed, {} unknown",
-        totals.ok, totals.fail, totals.info
-    );
-    format!("{phase:<11} {counts}  {}", faults.join("  "))
-        .trim_end()
-        .to_owned()
+    let faults: Vec<String> =
+        progress.faults().into_iter().map(|(name, what)| format!("{name} {what}")).collect();
+    let counts = format!("{} ok, {} failed, {} unknown", totals.ok, totals.fail, totals.info);
+    format!("{phase:<11} {counts}  {}", faults.join("  ")).trim_end().to_owned()
 }

@@ -42,19 +42,10 @@ pub(crate) fn resolve(args: &RunArgs) -> anyhow::Result<Resolved> {
     }
     let spec = ordeal_runner::cluster_spec(plan.nodes, &ordeal_runner::RunDir::open(Path::new(".")));
     let processes = match spec.nodes.first() {
-        Some(node) => target
-            .launch(node, &spec)
-            .map_err(|e| UsageError(e.to_string()))?
-            .is_some(),
+        Some(node) => target.launch(node, &spec).map_err(|e| UsageError(e.to_string()))?.is_some(),
         None => return usage("a plan needs at least one node"),
     };
-    let mut resolved = Resolved {
-        plan,
-        target,
-        workload,
-        faults: Vec::new(),
-        processes,
-    };
+    let mut resolved = Resolved { plan, target, workload, faults: Vec::new(), processes };
     choose_faults(&mut resolved, args.faults.as_deref(), scheduled)?;
     Ok(resolved)
 }
@@ -117,16 +108,10 @@ pub(crate) fn read_plan(file: &Path) -> anyhow::Result<Plan> {
         .map_err(|e| UsageError(format!("{}: not a plan: {e}", file.display())))?;
     if plan.version != PLAN_VERSION {
         let file = file.display();
-        return usage(format!(
-            "{file}: plan version {}, this ordeal reads {PLAN_VERSION}",
-            plan.version
-        ));
+        return usage(format!("{file}: plan version {}, this ordeal reads {PLAN_VERSION}", plan.version));
     }
     if plan.nodes == 0 || plan.nodes > 100 || plan.concurrency == 0 || plan.keys == 0 {
-        return usage(format!(
-            "{}: nodes (1 to 100), concurrency and keys must be above 0",
-            file.display()
-        ));
+        return usage(format!("{}: nodes (1 to 100), concurrency and keys must be above 0", file.display()));
     }
     if plan.rate.is_some_and(|rate| rate.is_nan() || rate <= 0.0) {
         return usage(format!("{}: rate must be above 0, or null", file.display()));
@@ -139,20 +124,12 @@ fn choose_faults(resolved: &mut Resolved, asked: Option<&str>, scheduled: bool) 
     let machine = ordeal_nemesis::machine();
     let plan = &mut resolved.plan;
     if scheduled {
-        let planned = plan
-            .fault_kinds
-            .iter()
-            .chain(plan.faults.iter().map(|s| &s.fault));
+        let planned = plan.fault_kinds.iter().chain(plan.faults.iter().map(|s| &s.fault));
         let names: std::collections::BTreeSet<String> = planned.cloned().collect();
         resolved.faults = build_faults(&names.into_iter().collect::<Vec<_>>(), &machine, plan.nodes)?;
         return Ok(());
     }
-    let everything = || {
-        ordeal_nemesis::all()
-            .iter()
-            .map(|kind| kind.name.to_owned())
-            .collect::<Vec<_>>()
-    };
+    let everything = || ordeal_nemesis::all().iter().map(|kind| kind.name.to_owned()).collect::<Vec<_>>();
     let names: Vec<String> = match asked {
         None if !resolved.processes => Vec::new(),
         None | Some("all") => everything(),
@@ -160,10 +137,7 @@ fn choose_faults(resolved: &mut Resolved, asked: Option<&str>, scheduled: bool) 
         Some(list) => list.split(',').map(|name| name.trim().to_owned()).collect(),
     };
     if !names.is_empty() && !resolved.processes {
-        return usage(format!(
-            "target `{}` has no processes to break: use --faults none",
-            plan.target
-        ));
+        return usage(format!("target `{}` has no processes to break: use --faults none", plan.target));
     }
     resolved.faults = build_faults(&names, &machine, plan.nodes)?;
     let faults: Vec<&dyn Fault> = resolved.faults.iter().map(|fault| &**fault).collect();
@@ -202,10 +176,7 @@ pub(crate) fn find_workload(name: &str) -> anyhow::Result<Arc<dyn Workload>> {
         Some(entry) => Ok(Arc::from((entry.build)())),
         None => {
             let known: Vec<_> = ordeal_workloads::WORKLOADS.iter().map(|w| w.name).collect();
-            usage(format!(
-                "there is no workload `{name}`; there are: {}",
-                known.join(", ")
-            ))
+            usage(format!("there is no workload `{name}`; there are: {}", known.join(", ")))
         }
     }
 }
@@ -215,10 +186,7 @@ fn find_target(name: &str) -> anyhow::Result<&'static ordeal_targets::Entry> {
         Some(entry) => Ok(entry),
         None => {
             let known: Vec<_> = ordeal_targets::TARGETS.iter().map(|t| t.name).collect();
-            usage(format!(
-                "there is no target `{name}`; there are: {}",
-                known.join(", ")
-            ))
+            usage(format!("there is no target `{name}`; there are: {}", known.join(", ")))
         }
     }
 }

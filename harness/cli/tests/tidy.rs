@@ -6,10 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .canonicalize()
-        .unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
 /// Every Rust source below a folder, with its text.
@@ -36,10 +33,7 @@ fn dependencies(folder: &str) -> BTreeSet<String> {
     let section = manifest.split("[dependencies]").nth(1).unwrap_or("");
     let lines = section.lines().skip(1).take_while(|line| !line.starts_with('['));
     let name = |line: &str| line.split(['.', ' ', '=']).next().unwrap_or("").to_owned();
-    lines
-        .map(name)
-        .filter(|name| !name.is_empty() && !name.starts_with('#'))
-        .collect()
+    lines.map(name).filter(|name| !name.is_empty() && !name.starts_with('#')).collect()
 }
 
 #[test]
@@ -60,10 +54,7 @@ fn the_top_level_is_as_agreed() {
     for entry in fs::read_dir(root()).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
         // `target` is cargo's.
-        assert!(
-            name.starts_with('.') || name == "target" || agreed.contains(&name.as_str()),
-            "{name}"
-        );
+        assert!(name.starts_with('.') || name == "target" || agreed.contains(&name.as_str()), "{name}");
     }
 }
 
@@ -76,20 +67,14 @@ fn crates_depend_only_on_the_floors_below() {
         ("nemesis", &["ordeal-core"]),
         ("checkers", &["ordeal-core"]),
         ("workloads", &["ordeal-core", "ordeal-checkers"]),
-        (
-            "targets",
-            &["ordeal-core", "ordeal-workloads", "ordeal-quorum-reads-writes"],
-        ),
+        ("targets", &["ordeal-core", "ordeal-workloads", "ordeal-quorum-reads-writes"]),
         ("targets/kit", &[]),
         ("targets/patterns/quorum-reads-writes", &["ordeal-kit"]),
     ];
     for (folder, allowed) in allowed {
         for dependency in dependencies(folder) {
             let ours = dependency.starts_with("ordeal");
-            assert!(
-                !ours || allowed.contains(&dependency.as_str()),
-                "{folder} must not use {dependency}"
-            );
+            assert!(!ours || allowed.contains(&dependency.as_str()), "{folder} must not use {dependency}");
         }
     }
 }
@@ -97,15 +82,9 @@ fn crates_depend_only_on_the_floors_below() {
 #[test]
 fn the_vocabulary_does_no_input_or_output() {
     for (path, text) in sources("harness/core/src") {
-        for forbidden in [
-            "std::fs",
-            "std::io",
-            "std::thread",
-            "Instant::now",
-            "SystemTime",
-            "std::process",
-            "tokio",
-        ] {
+        for forbidden in
+            ["std::fs", "std::io", "std::thread", "Instant::now", "SystemTime", "std::process", "tokio"]
+        {
             assert!(!text.contains(forbidden), "{} uses {forbidden}", path.display());
         }
     }
@@ -115,13 +94,9 @@ fn the_vocabulary_does_no_input_or_output() {
 fn nodes_know_nothing_of_the_harness() {
     for folder in ["targets/kit", "targets/patterns"] {
         for (path, text) in sources(folder) {
-            for forbidden in [
-                "ordeal_core",
-                "ordeal_runner",
-                "ordeal_nemesis",
-                "ordeal_checkers",
-                "ordeal_workloads",
-            ] {
+            for forbidden in
+                ["ordeal_core", "ordeal_runner", "ordeal_nemesis", "ordeal_checkers", "ordeal_workloads"]
+            {
                 assert!(!text.contains(forbidden), "{} names {forbidden}", path.display());
             }
         }
@@ -146,23 +121,14 @@ fn only_the_cli_prints() {
             // Tests may say that they skip something.
             let test = path.components().any(|c| c.as_os_str() == "tests") || path.ends_with("tests.rs");
             let code = text.split("#[cfg(test)]").next().unwrap_or("");
-            assert!(
-                test || !printing.iter().any(|p| code.contains(p)),
-                "{} prints",
-                path.display()
-            );
+            assert!(test || !printing.iter().any(|p| code.contains(p)), "{} prints", path.display());
         }
     }
 }
 
 #[test]
 fn every_file_is_in_its_registry() {
-    for folder in [
-        "checkers/src",
-        "nemesis/src",
-        "workloads/src",
-        "harness/cli/src/commands",
-    ] {
+    for folder in ["checkers/src", "nemesis/src", "workloads/src", "harness/cli/src/commands"] {
         let registry = ["lib.rs", "mod.rs"].map(|name| fs::read_to_string(root().join(folder).join(name)));
         let registry = registry.into_iter().flatten().next().unwrap();
         for entry in fs::read_dir(root().join(folder)).unwrap().map(Result::unwrap) {
@@ -177,12 +143,7 @@ fn every_file_is_in_its_registry() {
 fn every_bug_says_how_it_is_caught() {
     for target in ordeal_targets::TARGETS {
         for bug in target.bugs {
-            assert!(
-                !bug.anomalies.is_empty() && !bug.faults.is_empty(),
-                "{}: {}",
-                target.name,
-                bug.name
-            );
+            assert!(!bug.anomalies.is_empty() && !bug.faults.is_empty(), "{}: {}", target.name, bug.name);
         }
     }
 }

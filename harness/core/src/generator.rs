@@ -45,11 +45,7 @@ type MakeOp = Box<dyn FnMut(&mut Rng, Ask) -> Op + Send>;
 impl Mix {
     /// An empty mix; add choices with [`Mix::with`].
     pub fn new(rng: Rng) -> Self {
-        Mix {
-            rng,
-            total: 0,
-            choices: Vec::new(),
-        }
+        Mix { rng, total: 0, choices: Vec::new() }
     }
 
     /// Adds a choice that is drawn `weight` times as often as one of weight 1.
@@ -134,10 +130,7 @@ pub struct EachThread<G> {
 impl<G: Generator> EachThread<G> {
     /// `make` is called once a thread.
     pub fn new(make: impl Fn() -> G + Send + 'static) -> Self {
-        EachThread {
-            make: Box::new(make),
-            threads: Vec::new(),
-        }
+        EachThread { make: Box::new(make), threads: Vec::new() }
     }
 }
 
@@ -164,11 +157,7 @@ mod tests {
     use crate::Key;
 
     fn ask(thread: usize) -> Ask {
-        Ask {
-            process: thread as u64,
-            thread,
-            node: 0,
-        }
+        Ask { process: thread as u64, thread, node: 0 }
     }
 
     fn op(f: &'static str) -> Op {
@@ -178,15 +167,10 @@ mod tests {
     #[test]
     fn mix_honours_weights_and_the_seed() {
         let draw = || {
-            let mut mix = Mix::new(Rng::new(3))
-                .with(3, |_, _| op("read"))
-                .with(1, |_, _| op("write"));
+            let mut mix = Mix::new(Rng::new(3)).with(3, |_, _| op("read")).with(1, |_, _| op("write"));
             (0..1000).map(|_| mix.next(ask(0))).collect::<Vec<_>>()
         };
-        let reads = draw()
-            .iter()
-            .filter(|n| matches!(n, Next::Op(o) if o.f == "read"))
-            .count();
+        let reads = draw().iter().filter(|n| matches!(n, Next::Op(o) if o.f == "read")).count();
         assert!((700..800).contains(&reads), "{reads}");
         assert_eq!(draw(), draw());
     }

@@ -95,9 +95,7 @@ impl<'h> Operation<'h> {
 
     /// The result, if the operation is known to have taken effect.
     pub fn output(&self) -> Option<&'h Value> {
-        self.complete
-            .filter(|e| e.kind == EventKind::Ok)
-            .map(|e| &e.value)
+        self.complete.filter(|e| e.kind == EventKind::Ok).map(|e| &e.value)
     }
 
     /// The index of the invocation, by which verdicts cite the operation.
@@ -124,10 +122,7 @@ impl History {
                 Ok(event) => history.events.push(event),
                 Err(_) if !complete => history.truncated = Some(line.to_owned()),
                 Err(e) => {
-                    return Err(HistoryError::Line {
-                        line: i + 1,
-                        why: e.to_string(),
-                    });
+                    return Err(HistoryError::Line { line: i + 1, why: e.to_string() });
                 }
             }
         }
@@ -149,24 +144,13 @@ impl History {
             if event.kind == EventKind::Invoke {
                 if let Some(at) = open.insert(process, operations.len()) {
                     let open = operations[at].index();
-                    return Err(HistoryError::Reinvoked {
-                        index: event.index,
-                        process,
-                        open,
-                    });
+                    return Err(HistoryError::Reinvoked { index: event.index, process, open });
                 }
                 let call = rank[position];
-                operations.push(Operation {
-                    invoke: event,
-                    complete: None,
-                    call,
-                    ret: Operation::OPEN,
-                });
+                operations.push(Operation { invoke: event, complete: None, call, ret: Operation::OPEN });
             } else {
-                let at = open.remove(&process).ok_or(HistoryError::Unmatched {
-                    index: event.index,
-                    process,
-                })?;
+                let at =
+                    open.remove(&process).ok_or(HistoryError::Unmatched { index: event.index, process })?;
                 operations[at].complete = Some(event);
                 if event.kind != EventKind::Info {
                     operations[at].ret = rank[position];
@@ -207,13 +191,7 @@ mod tests {
 
     #[test]
     fn pairs_operations_by_process() {
-        let text = [
-            line(0, 1, 0, "invoke"),
-            line(1, 2, 1, "invoke"),
-            line(2, 3, 0, "ok"),
-        ]
-        .join("\n")
-            + "\n";
+        let text = [line(0, 1, 0, "invoke"), line(1, 2, 1, "invoke"), line(2, 3, 0, "ok")].join("\n") + "\n";
         let history = History::parse(&text).unwrap();
         let ops = history.operations().unwrap();
         assert_eq!(ops.len(), 2);
@@ -224,13 +202,9 @@ mod tests {
     #[test]
     fn real_time_comes_from_the_stamps_not_from_the_file() {
         // Process 1 began (time 2) before process 0 ended (time 3), but was written down after it.
-        let text = [
-            line(0, 1, 0, "invoke"),
-            line(1, 3, 0, "ok"),
-            line(2, 2, 1, "invoke"),
-            line(3, 4, 1, "ok"),
-        ]
-        .join("\n");
+        let text =
+            [line(0, 1, 0, "invoke"), line(1, 3, 0, "ok"), line(2, 2, 1, "invoke"), line(3, 4, 1, "ok")]
+                .join("\n");
         let history = History::parse(&(text + "\n")).unwrap();
         let ops = history.operations().unwrap();
         assert!(ops[1].call < ops[0].ret, "they overlap");
@@ -238,13 +212,9 @@ mod tests {
 
     #[test]
     fn a_touching_pair_overlaps() {
-        let text = [
-            line(0, 1, 0, "invoke"),
-            line(1, 2, 0, "ok"),
-            line(2, 2, 1, "invoke"),
-            line(3, 3, 1, "ok"),
-        ]
-        .join("\n");
+        let text =
+            [line(0, 1, 0, "invoke"), line(1, 2, 0, "ok"), line(2, 2, 1, "invoke"), line(3, 3, 1, "ok")]
+                .join("\n");
         let history = History::parse(&(text + "\n")).unwrap();
         let ops = history.operations().unwrap();
         assert!(ops[1].call < ops[0].ret);
@@ -264,14 +234,7 @@ mod tests {
     fn unpaired_events_are_errors() {
         let twice = [line(0, 1, 0, "invoke"), line(1, 2, 0, "invoke")].join("\n") + "\n";
         let twice = History::parse(&twice).unwrap();
-        assert!(matches!(
-            twice.operations(),
-            Err(HistoryError::Reinvoked {
-                index: 1,
-                process: 0,
-                open: 0
-            })
-        ));
+        assert!(matches!(twice.operations(), Err(HistoryError::Reinvoked { index: 1, process: 0, open: 0 })));
         let never = History::parse(&(line(0, 1, 0, "ok") + "\n")).unwrap();
         assert!(matches!(never.operations(), Err(HistoryError::Unmatched { .. })));
     }

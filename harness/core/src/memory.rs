@@ -52,21 +52,15 @@ impl MemoryTarget {
     /// # Errors
     /// [`TargetError::Unsupported`] for a bug it does not have.
     pub fn new(bug: Option<&str>) -> Result<Self, TargetError> {
-        let bug =
-            match bug {
-                None => None,
-                Some(name) => Some(BUGS.iter().find(|b| b.name == name).map(|b| b.name).ok_or_else(
-                    || {
-                        TargetError::Unsupported(format!(
-                            "the memory target has no bug `{name}`; see `ordeal list bugs`"
-                        ))
-                    },
-                )?),
-            };
-        Ok(MemoryTarget {
-            bug,
-            shards: Arc::new(std::array::from_fn(|_| Mutex::default())),
-        })
+        let bug = match bug {
+            None => None,
+            Some(name) => Some(BUGS.iter().find(|b| b.name == name).map(|b| b.name).ok_or_else(|| {
+                TargetError::Unsupported(format!(
+                    "the memory target has no bug `{name}`; see `ordeal list bugs`"
+                ))
+            })?),
+        };
+        Ok(MemoryTarget { bug, shards: Arc::new(std::array::from_fn(|_| Mutex::default())) })
     }
 }
 
@@ -116,11 +110,8 @@ impl MemoryTarget {
             ("read", _) => {
                 register.reads += 1;
                 let stale = self.bug == Some("stale-read") && register.reads.is_multiple_of(7);
-                let (version, value) = if stale {
-                    register.before.clone()
-                } else {
-                    (register.version, register.value.clone())
-                };
+                let (version, value) =
+                    if stale { register.before.clone() } else { (register.version, register.value.clone()) };
                 Outcome::Ok(json!([version, value]))
             }
             ("write", value) => self.write(register, value),

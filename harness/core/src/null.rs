@@ -155,16 +155,10 @@ impl Fault for NullFault {
     }
 
     fn probe<'a>(&'a self, _cluster: &'a dyn Cluster) -> BoxFuture<'a, Probe> {
-        Box::pin(std::future::ready(Probe {
-            proved: false,
-            seen: json!("nothing to see"),
-        }))
+        Box::pin(std::future::ready(Probe { proved: false, seen: json!("nothing to see") }))
     }
 
     fn heal<'a>(&'a self, _cluster: &'a dyn Cluster) -> BoxFuture<'a, Result<Probe, String>> {
-        Box::pin(std::future::ready(Ok(Probe {
-            proved: true,
-            seen: json!("nothing to heal"),
-        })))
+        Box::pin(std::future::ready(Ok(Probe { proved: true, seen: json!("nothing to heal") })))
     }
 }

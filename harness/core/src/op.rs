@@ -45,11 +45,7 @@ pub struct Op {
 impl Op {
     /// An operation on `key`.
     pub fn new(f: &'static str, key: Key, value: Value) -> Self {
-        Op {
-            f: Cow::Borrowed(f),
-            key: Some(key),
-            value,
-        }
+        Op { f: Cow::Borrowed(f), key: Some(key), value }
     }
 }
 

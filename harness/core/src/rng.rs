@@ -20,17 +20,15 @@ fn splitmix64(x: &mut u64) -> u64 {
 impl Rng {
     /// A generator that always draws the same numbers for the same seed.
     pub fn new(mut seed: u64) -> Self {
-        Rng {
-            state: std::array::from_fn(|_| splitmix64(&mut seed)),
-        }
+        Rng { state: std::array::from_fn(|_| splitmix64(&mut seed)) }
     }
 
     /// An independent generator for the named part of a run.
     pub fn fork(seed: u64, part: &str) -> Self {
         // FNV-1a over the name, mixed into the seed.
-        let hash = part.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
-            (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
-        });
+        let hash = part
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
         Rng::new(seed ^ hash)
     }
 

@@ -108,11 +108,7 @@ pub struct Judgement {
 impl Judgement {
     /// Merges findings. No findings at all is vacuous: silence never passes.
     pub fn of(findings: Vec<Finding>) -> Self {
-        let verdict = findings
-            .iter()
-            .map(|f| f.verdict)
-            .max()
-            .unwrap_or(Verdict::Vacuous);
+        let verdict = findings.iter().map(|f| f.verdict).max().unwrap_or(Verdict::Vacuous);
         Judgement { verdict, findings }
     }
 }

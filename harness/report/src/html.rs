@@ -36,45 +36,19 @@ fn write_page(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
     let title = judged.plan.map(words::command).unwrap_or_default();
     writeln!(out, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">")?;
     writeln!(out, "<meta name=\"viewport\" content=\"width=device-width\">")?;
-    writeln!(
-        out,
-        "<title>{verdict}: {}</title><style>{STYLE}</style>",
-        escape(&title)
-    )?;
-    writeln!(
-        out,
-        "<h1><span class=\"{verdict}\">{}</span> {}</h1>",
-        verdict.to_uppercase(),
-        escape(&title)
-    )?;
+    writeln!(out, "<title>{verdict}: {}</title><style>{STYLE}</style>", escape(&title))?;
+    writeln!(out, "<h1><span class=\"{verdict}\">{}</span> {}</h1>", verdict.to_uppercase(), escape(&title))?;
     let [ok, fail, info] = words::totals(judged.history);
-    write!(
-        out,
-        "<p>{} operations: {} ok, ",
-        words::thousands(ok + fail + info),
-        words::thousands(ok)
-    )?;
-    write!(
-        out,
-        "{} failed, {} unknown.",
-        words::thousands(fail),
-        words::thousands(info)
-    )?;
+    write!(out, "<p>{} operations: {} ok, ", words::thousands(ok + fail + info), words::thousands(ok))?;
+    write!(out, "{} failed, {} unknown.", words::thousands(fail), words::thousands(info))?;
     if let Some(plan) = judged.plan {
-        write!(
-            out,
-            " {} nodes, {} clients, seed {}.",
-            plan.nodes, plan.concurrency, plan.seed
-        )?;
+        write!(out, " {} nodes, {} clients, seed {}.", plan.nodes, plan.concurrency, plan.seed)?;
     }
     writeln!(out, "</p><h2>Findings</h2><table>")?;
     for finding in &judged.judgement.findings {
         let (verdict, checker) = (finding.verdict.as_str(), escape(&finding.checker));
         let summary = escape(&finding.summary);
-        writeln!(
-            out,
-            "<tr><td class=\"{verdict}\">{verdict}<td>{checker}<td>{summary}</tr>"
-        )?;
+        writeln!(out, "<tr><td class=\"{verdict}\">{verdict}<td>{checker}<td>{summary}</tr>")?;
     }
     writeln!(out, "</table>")?;
     for finding in &judged.judgement.findings {
@@ -87,22 +61,9 @@ fn write_page(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
 
 fn write_anomalies(out: &mut String, history: &History, finding: &Finding) -> std::fmt::Result {
     for anomaly in &finding.anomalies {
-        let key = anomaly
-            .key
-            .as_ref()
-            .map(|k| format!(" ({k})"))
-            .unwrap_or_default();
-        writeln!(
-            out,
-            "<h2 class=\"invalid\">{}{}</h2>",
-            escape(&anomaly.name),
-            escape(&key)
-        )?;
-        writeln!(
-            out,
-            "<p>{}</p><pre>",
-            escape(&anomaly.message).replace('\n', "<br>")
-        )?;
+        let key = anomaly.key.as_ref().map(|k| format!(" ({k})")).unwrap_or_default();
+        writeln!(out, "<h2 class=\"invalid\">{}{}</h2>", escape(&anomaly.name), escape(&key))?;
+        writeln!(out, "<p>{}</p><pre>", escape(&anomaly.message).replace('\n', "<br>"))?;
         for index in &anomaly.events {
             if let Some(event) = history.events.iter().find(|e| e.index == *index) {
                 writeln!(out, "{}", escape(&words::event(event)))?;
@@ -111,11 +72,7 @@ fn write_anomalies(out: &mut String, history: &History, finding: &Finding) -> st
         writeln!(out, "</pre>")?;
         if !anomaly.details.is_null() {
             let details = serde_json::to_string_pretty(&anomaly.details).unwrap_or_default();
-            writeln!(
-                out,
-                "<details><summary>details</summary><pre>{}</pre></details>",
-                escape(&details)
-            )?;
+            writeln!(out, "<details><summary>details</summary><pre>{}</pre></details>", escape(&details))?;
         }
     }
     Ok(())
@@ -139,10 +96,7 @@ fn write_timeline(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
     let bars = operations.iter().take(DRAWN).map(|op| Bar {
         from: op.invoke,
         to: op.complete,
-        lane: nodes
-            .iter()
-            .position(|n| Some(n.as_str()) == op.invoke.node.as_deref())
-            .unwrap_or(0),
+        lane: nodes.iter().position(|n| Some(n.as_str()) == op.invoke.node.as_deref()).unwrap_or(0),
     });
     let sublanes = 6;
     let lane_height = LANE_HEIGHT * f64::from(sublanes) / 2.0;
@@ -156,25 +110,13 @@ fn write_timeline(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
             operations.len()
         )?;
     }
-    writeln!(
-        out,
-        "<svg viewBox=\"0 0 {WIDTH} {height}\" xmlns=\"http://www.w3.org/2000/svg\">"
-    )?;
+    writeln!(out, "<svg viewBox=\"0 0 {WIDTH} {height}\" xmlns=\"http://www.w3.org/2000/svg\">")?;
     write_fault_bands(out, history, &x, end, height)?;
     for (i, node) in nodes.iter().enumerate() {
         let y = 40.0 + i as f64 * lane_height + lane_height / 2.0;
-        writeln!(
-            out,
-            "<text class=\"lane\" x=\"4\" y=\"{y:.1}\">{}</text>",
-            escape(node)
-        )?;
+        writeln!(out, "<text class=\"lane\" x=\"4\" y=\"{y:.1}\">{}</text>", escape(node))?;
     }
-    let cited = judged
-        .judgement
-        .findings
-        .iter()
-        .flat_map(|f| &f.anomalies)
-        .flat_map(|a| &a.events);
+    let cited = judged.judgement.findings.iter().flat_map(|f| &f.anomalies).flat_map(|a| &a.events);
     let cited: std::collections::HashSet<u64> = cited.copied().collect();
     for bar in bars {
         let sublane = bar.from.process.client().unwrap_or(0) % u64::from(sublanes as u32);
@@ -183,27 +125,17 @@ fn write_timeline(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
         let (from, to) = (x(bar.from.time), x(bar.to.map_or(end, |e| e.time)));
         let to = to.max(from + 1.0);
         let kind = words::kind(bar.to.map_or(EventKind::Info, |e| e.kind));
-        let mark = if cited.contains(&bar.from.index) {
-            " cited"
-        } else {
-            ""
-        };
+        let mark = if cited.contains(&bar.from.index) { " cited" } else { "" };
         let name = escape(&words::event(bar.to.unwrap_or(bar.from)));
-        write!(
-            out,
-            "<path class=\"{kind}{mark}\" d=\"M{from:.1} {y:.1}H{to:.1}\" stroke-width=\"3\">"
-        )?;
+        write!(out, "<path class=\"{kind}{mark}\" d=\"M{from:.1} {y:.1}H{to:.1}\" stroke-width=\"3\">")?;
         writeln!(out, "<title>{name}</title></path>")?;
     }
     writeln!(out, "</svg>")
 }
 
 fn lanes(history: &History) -> Vec<String> {
-    let mut nodes: Vec<String> = history
-        .events
-        .iter()
-        .filter_map(|e| e.node.as_deref().map(str::to_owned))
-        .collect();
+    let mut nodes: Vec<String> =
+        history.events.iter().filter_map(|e| e.node.as_deref().map(str::to_owned)).collect();
     nodes.sort();
     nodes.dedup();
     nodes
@@ -219,11 +151,7 @@ fn write_fault_bands(
 ) -> std::fmt::Result {
     let mut since: std::collections::BTreeMap<&str, u64> = std::collections::BTreeMap::new();
     let mut bands: Vec<(&str, u64, u64)> = Vec::new();
-    for event in history
-        .events
-        .iter()
-        .filter(|e| matches!(e.process, Process::Named(_)))
-    {
+    for event in history.events.iter().filter(|e| matches!(e.process, Process::Named(_))) {
         let fault = event.value["fault"].as_str();
         match (&*event.f, event.kind, fault) {
             ("inject", EventKind::Info, Some(fault)) if event.value["proved"] == Value::Bool(true) => {
@@ -256,11 +184,7 @@ fn write_fault_bands(
             "<rect class=\"fault\" x=\"{from:.1}\" y=\"14\" width=\"{width:.1}\" height=\"{height}\">"
         )?;
         writeln!(out, "<title>{name}</title></rect>")?;
-        writeln!(
-            out,
-            "<text class=\"faultname\" x=\"{:.1}\" y=\"24\">{name}</text>",
-            from + 2.0
-        )?;
+        writeln!(out, "<text class=\"faultname\" x=\"{:.1}\" y=\"24\">{name}</text>", from + 2.0)?;
     }
     Ok(())
 }
@@ -270,12 +194,7 @@ fn write_faults(out: &mut String, history: &History) -> std::fmt::Result {
     let harness = |e: &&Event| matches!(e.process, Process::Named(_)) && e.kind == EventKind::Info;
     for event in history.events.iter().filter(harness) {
         let value = escape(&event.value.to_string());
-        writeln!(
-            out,
-            "{:>9} s  {:<14} {value}",
-            words::seconds(event.time),
-            escape(&event.f)
-        )?;
+        writeln!(out, "{:>9} s  {:<14} {value}", words::seconds(event.time), escape(&event.f))?;
     }
     writeln!(out, "</pre>")
 }
@@ -285,20 +204,13 @@ fn write_measurements(out: &mut String, findings: &[Finding]) -> std::fmt::Resul
     for finding in findings.iter().filter(|f| !f.measurements.is_empty()) {
         let numbers = serde_json::to_string_pretty(&finding.measurements).unwrap_or_default();
         let checker = escape(&finding.checker);
-        writeln!(
-            out,
-            "<details><summary>{checker}</summary><pre>{}</pre></details>",
-            escape(&numbers)
-        )?;
+        writeln!(out, "<details><summary>{checker}</summary><pre>{}</pre></details>", escape(&numbers))?;
     }
     Ok(())
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -312,12 +224,7 @@ mod tests {
         let line = r#"{"index":0,"time":1,"process":0,"type":"invoke","f":"write","value":"<script>","key":"a&b","node":"n1"}"#;
         let history = History::parse(&format!("{line}\n")).unwrap();
         let judgement = Judgement::of(vec![Finding::new("x", Verdict::Unknown, "<b>")]);
-        let page = html(&Judged {
-            dir: None,
-            plan: None,
-            history: &history,
-            judgement: &judgement,
-        });
+        let page = html(&Judged { dir: None, plan: None, history: &history, judgement: &judgement });
         assert!(!page.contains("<script>") && !page.contains("<b>"));
         assert!(page.contains("&lt;script&gt;"));
     }

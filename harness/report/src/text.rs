@@ -88,9 +88,7 @@ fn write_overview(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
     writeln!(out)?;
     let faults = words::faults(judged.history);
     if !faults.is_empty() {
-        let each = faults
-            .iter()
-            .map(|(name, (all, proved))| format!("{name} {all} ({proved} proved)"));
+        let each = faults.iter().map(|(name, (all, proved))| format!("{name} {all} ({proved} proved)"));
         writeln!(out, "  faults: {}", each.collect::<Vec<_>>().join(", "))?;
     }
     writeln!(out)
@@ -109,21 +107,13 @@ fn write_finding(out: &mut String, judged: &Judged<'_>, finding: &Finding, style
         write_anomaly(out, judged, anomaly)?;
     }
     if finding.anomalies.len() > ANOMALIES {
-        writeln!(
-            out,
-            "      … and {} more in verdict.json",
-            finding.anomalies.len() - ANOMALIES
-        )?;
+        writeln!(out, "      … and {} more in verdict.json", finding.anomalies.len() - ANOMALIES)?;
     }
     Ok(())
 }
 
 fn write_anomaly(out: &mut String, judged: &Judged<'_>, anomaly: &Anomaly) -> std::fmt::Result {
-    let key = anomaly
-        .key
-        .as_ref()
-        .map(|k| format!(" ({k})"))
-        .unwrap_or_default();
+    let key = anomaly.key.as_ref().map(|k| format!(" ({k})")).unwrap_or_default();
     writeln!(out, "\n      {}{key}", anomaly.name)?;
     for line in anomaly.message.lines() {
         writeln!(out, "      {line}")?;
@@ -145,12 +135,7 @@ pub fn history(history: &History, key: Option<&str>) -> String {
         (Some(wanted), Some(key)) => key.to_string() == wanted,
         (Some(_), None) | (None, _) => true,
     };
-    history
-        .events
-        .iter()
-        .filter(about)
-        .map(|event| words::event(event) + "\n")
-        .collect()
+    history.events.iter().filter(about).map(|event| words::event(event) + "\n").collect()
 }
 
 #[cfg(test)]
@@ -172,18 +157,10 @@ mod tests {
             details: serde_json::Value::Null,
         });
         let judgement = Judgement::of(vec![Finding::new("stats", Verdict::Valid, "fine"), bad]);
-        let judged = Judged {
-            dir: None,
-            plan: None,
-            history: &history,
-            judgement: &judgement,
-        };
+        let judged = Judged { dir: None, plan: None, history: &history, judgement: &judgement };
         let text = text(&judged, Style::Plain);
         assert!(text.starts_with("INVALID"));
         assert!(text.find("nonlinearizable").unwrap() < text.find("stats").unwrap());
-        assert!(
-            text.contains("#7     1.500 s  client 3 at n2  ok     read p1 [1,2]"),
-            "{text}"
-        );
+        assert!(text.contains("#7     1.500 s  client 3 at n2  ok     read p1 [1,2]"), "{text}");
     }
 }

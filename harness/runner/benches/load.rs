@@ -23,10 +23,7 @@ const CONNECTIONS: u16 = 16;
 const HTTP_SECONDS: u64 = 5;
 
 fn main() {
-    let args: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|a| !a.starts_with("--"))
-        .collect();
+    let args: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["serve", address] => serve(address.parse().expect("an address")),
@@ -90,13 +87,7 @@ fn stop(node: &mut Child) {
 /// Requests a second that `wrk` gets.
 fn wrk(address: SocketAddr) -> Option<f64> {
     let output = Command::new("wrk")
-        .args([
-            "-t1",
-            "-c",
-            &CONNECTIONS.to_string(),
-            "-d",
-            &format!("{HTTP_SECONDS}s"),
-        ])
+        .args(["-t1", "-c", &CONNECTIONS.to_string(), "-d", &format!("{HTTP_SECONDS}s")])
         .arg(format!("http://{address}/patients/p1/summary"))
         .stderr(Stdio::null())
         .output()
@@ -126,10 +117,7 @@ fn drive(
         progress: Arc::new(Progress::default()),
         interrupt: interrupted,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(run(audit)).expect("the run succeeds")
 }
 
@@ -171,11 +159,7 @@ impl Workload for Bounded {
 
     fn generator(&self, plan: &Plan) -> Box<dyn Generator> {
         if self.name == "patients" {
-            let read = Op::new(
-                "read-summary",
-                Key::Text("p1".to_owned()),
-                serde_json::Value::Null,
-            );
+            let read = Op::new("read-summary", Key::Text("p1".to_owned()), serde_json::Value::Null);
             return Box::new(Mix::new(Rng::new(1)).with(1, move |_, _| read.clone()));
         }
         let workload = (ordeal_workloads::find(self.name).expect("a workload").build)();
@@ -236,28 +220,17 @@ impl Target for HttpTarget {
 
 /// A node that answers every read with nothing.
 fn serve(address: SocketAddr) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let answer = || async { axum::Json(serde_json::json!({"text": null, "version": null})) };
         let routes = axum::Router::new().route("/patients/{id}/summary", axum::routing::get(answer));
-        let listener = tokio::net::TcpListener::bind(address)
-            .await
-            .expect("the address is free");
+        let listener = tokio::net::TcpListener::bind(address).await.expect("the address is free");
         axum::serve(listener, routes).await.expect("serving");
     });
 }
 
 fn peak_memory_kb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .unwrap_or("");
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|kb| kb.parse().ok())
-        .unwrap_or(0)
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or("");
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse().ok()).unwrap_or(0)
 }

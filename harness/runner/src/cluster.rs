@@ -25,16 +25,9 @@ pub fn cluster_spec(nodes: usize, dir: &RunDir) -> ClusterSpec {
     let node = |index: usize| {
         let id = format!("n{}", index + 1);
         let data_dir = dir.node(&id).join("data");
-        NodeSpec {
-            index,
-            ip: node_ip(index),
-            id,
-            data_dir,
-        }
+        NodeSpec { index, ip: node_ip(index), id, data_dir }
     };
-    ClusterSpec {
-        nodes: (0..nodes).map(node).collect(),
-    }
+    ClusterSpec { nodes: (0..nodes).map(node).collect() }
 }
 
 /// The processes of a system under audit.
@@ -69,27 +62,14 @@ impl LocalCluster {
         harness: PathBuf,
         journal: Journal,
     ) -> Arc<Self> {
-        let nodes = spec.nodes.iter().map(|_| Node {
-            state: Mutex::default(),
-            init: watch::Sender::new(None),
-        });
+        let nodes =
+            spec.nodes.iter().map(|_| Node { state: Mutex::default(), init: watch::Sender::new(None) });
         let nodes = nodes.collect();
-        Arc::new(LocalCluster {
-            spec,
-            target,
-            network,
-            nodes,
-            dir,
-            harness,
-            journal,
-        })
+        Arc::new(LocalCluster { spec, target, network, nodes, dir, harness, journal })
     }
 
     fn state(&self, node: usize) -> MutexGuard<'_, State> {
-        self.nodes[node]
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.nodes[node].state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts the node's process and a task that waits for its end.
@@ -103,58 +83,33 @@ impl LocalCluster {
         let home = self.dir.node(&node.id);
         let fail = |what: &str, e: std::io::Error| format!("{}: cannot {what}: {e}", node.id);
         std::fs::create_dir_all(&node.data_dir).map_err(|e| fail("create its data directory", e))?;
-        let log = |name: &str| {
-            std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(home.join(name))
-        };
-        let (stdout, stderr) = (
-            log("stdout.log").map_err(|e| fail("log", e))?,
-            log("stderr.log").map_err(|e| fail("log", e))?,
-        );
+        let log = |name: &str| std::fs::OpenOptions::new().create(true).append(true).open(home.join(name));
+        let (stdout, stderr) =
+            (log("stdout.log").map_err(|e| fail("log", e))?, log("stderr.log").map_err(|e| fail("log", e))?);
         let (report, child_end) = std::io::pipe().map_err(|e| fail("create a pipe", e))?;
 
         let program = launch.program.as_os_str();
         let network = self.network.node(index);
-        let wrapped = wrap(
-            self.harness.as_os_str(),
-            &node.id,
-            network,
-            child_end.as_fd(),
-            program,
-            &launch.args,
-        );
+        let wrapped =
+            wrap(self.harness.as_os_str(), &node.id, network, child_end.as_fd(), program, &launch.args);
         let mut command = tokio::process::Command::from(wrapped);
         command.env_clear().envs(launch.env).current_dir(&home);
-        command
-            .stdin(std::process::Stdio::null())
-            .stdout(stdout)
-            .stderr(stderr);
+        command.stdin(std::process::Stdio::null()).stdout(stdout).stderr(stderr);
         let mut child = command.spawn().map_err(|e| fail("start its process", e))?;
         drop(child_end);
         let reported = tokio::task::spawn_blocking(move || {
             let mut line = String::new();
             BufReader::new(report).read_line(&mut line).map(|_| line)
         });
-        let line = reported
-            .await
-            .map_err(|e| e.to_string())?
-            .map_err(|e| fail("learn its process id", e))?;
-        let init = line
-            .trim()
-            .parse()
-            .map_err(|_| format!("{}: its init process did not start", node.id))?;
+        let line = reported.await.map_err(|e| e.to_string())?.map_err(|e| fail("learn its process id", e))?;
+        let init = line.trim().parse().map_err(|_| format!("{}: its init process did not start", node.id))?;
         self.state(index).death_expected = false;
         self.nodes[index].init.send_replace(Some(init));
         tracing::info!(node = node.id, init, program = %launch.program.display(), "started");
 
         let cluster = Arc::clone(self);
         tokio::spawn(async move {
-            let status = child
-                .wait()
-                .await
-                .map_or_else(|e| e.to_string(), |s| s.to_string());
+            let status = child.wait().await.map_or_else(|e| e.to_string(), |s| s.to_string());
             cluster.ended(index, status).await;
         });
         Ok(())
@@ -189,9 +144,7 @@ impl LocalCluster {
         f: &'static str,
         value: serde_json::Value,
     ) -> Result<(), crate::RecorderError> {
-        self.journal
-            .record(nemesis_event(&self.journal, EventKind::Info, f, value))
-            .await
+        self.journal.record(nemesis_event(&self.journal, EventKind::Info, f, value)).await
     }
 
     /// Waits until every node is ready. Returns the ids of those that are not after `timeout`, or as soon

@@ -38,12 +38,7 @@ impl Driver {
 
     async fn inject(&self, fault: &dyn Fault, step: &FaultStep) -> Result<(), RecorderError> {
         let name = fault.name();
-        self.note(
-            EventKind::Invoke,
-            "inject",
-            json!({"fault": name, "args": step.args}),
-        )
-        .await?;
+        self.note(EventKind::Invoke, "inject", json!({"fault": name, "args": step.args})).await?;
         let value = match fault.inject(&self.cluster, step).await {
             Ok(installed) => {
                 self.progress.fault(name, Some(installed.to_string()));
@@ -59,8 +54,7 @@ impl Driver {
     /// Undoes the fault. Idempotent, so it may be called at any time.
     pub(crate) async fn heal(&self, fault: &dyn Fault) -> Result<(), RecorderError> {
         let name = fault.name();
-        self.note(EventKind::Invoke, "heal", json!({"fault": name}))
-            .await?;
+        self.note(EventKind::Invoke, "heal", json!({"fault": name})).await?;
         let value = match fault.heal(&self.cluster).await {
             Ok(Probe { proved, seen }) => json!({"fault": name, "proved": proved, "seen": seen}),
             Err(error) => json!({"fault": name, "proved": false, "error": error}),
@@ -71,9 +65,7 @@ impl Driver {
     }
 
     async fn note(&self, kind: EventKind, f: &'static str, value: Value) -> Result<(), RecorderError> {
-        self.journal
-            .record(nemesis_event(&self.journal, kind, f, value))
-            .await
+        self.journal.record(nemesis_event(&self.journal, kind, f, value)).await
     }
 
     /// Whether the target can name its primary now.

@@ -65,18 +65,10 @@ impl Pace {
 }
 
 impl Source {
-    /// `rate`: operations per second; `None` is as fast as the workers can.
-    pub(crate) fn new(generator: Box<dyn Generator>, rate: Option<f64>) -> Self {
-        let interval = rate.map(|rate| Duration::from_secs_f64(1.0 / rate));
-        Source {
-            state: Mutex::new((
-                generator,
-                Pace {
-                    interval,
-                    next: Instant::now(),
-                },
-            )),
-        }
+    /// `rate`: operations per second on average; `None` is as fast as the workers can.
+    pub(crate) fn new(generator: Box<dyn Generator>, rate: Option<f64>, seed: u64) -> Self {
+        let pace = Pace { rate, next: Instant::now(), rng: Rng::fork(seed, "pace") };
+        Source { state: Mutex::new((generator, pace)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, (Box<dyn Generator>, Pace)> {
@@ -123,8 +115,7 @@ impl Clients {
         stop: &watch::Receiver<bool>,
         deadline: Instant,
     ) -> Result<(), LoadError> {
-        self.work(source, self.spec.nodes.len(), stop, Until::AllSucceeded(deadline))
-            .await
+        self.work(source, self.spec.nodes.len(), stop, Until::AllSucceeded(deadline)).await
     }
 
     async fn work(
@@ -140,14 +131,8 @@ impl Clients {
             tasks.spawn(async move {
                 let process = clients.new_process();
                 let node = thread % clients.spec.nodes.len();
-                let worker = Worker {
-                    clients: &clients,
-                    source: &source,
-                    thread,
-                    node,
-                    process,
-                    client: None,
-                };
+                let worker =
+                    Worker { clients: &clients, source: &source, thread, node, process, client: None };
                 worker.run(stop, until).await
             });
         }
@@ -175,11 +160,7 @@ struct Worker<'a> {
 impl Worker<'_> {
     async fn run(mut self, mut stop: watch::Receiver<bool>, until: Until) -> Result<(), LoadError> {
         while !*stop.borrow() {
-            let ask = Ask {
-                process: self.process,
-                thread: self.thread,
-                node: self.node,
-            };
+            let ask = Ask { process: self.process, thread: self.thread, node: self.node };
             let (next, due) = self.source.next(ask);
             let op = match next {
                 Next::Op(op) => op,
@@ -225,10 +206,7 @@ impl Worker<'_> {
             node: Some(node.id.clone().into()),
             error,
         };
-        clients
-            .journal
-            .record(event(EventKind::Invoke, op.value.clone(), None))
-            .await?;
+        clients.journal.record(event(EventKind::Invoke, op.value.clone(), None)).await?;
         let answered = tokio::time::timeout(clients.op_timeout, client.invoke(op)).await;
         let timed_out = answered.is_err();
         let outcome = answered.unwrap_or_else(|_| {

@@ -55,11 +55,7 @@ impl Progress {
     /// The operations so far.
     pub fn totals(&self) -> Totals {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Totals {
-            ok: read(&self.ok),
-            fail: read(&self.fail),
-            info: read(&self.info),
-        }
+        Totals { ok: read(&self.ok), fail: read(&self.fail), info: read(&self.info) }
     }
 
     /// The phase; `None` before the first.

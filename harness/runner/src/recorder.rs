@@ -60,21 +60,14 @@ impl Journal {
         match tokio::time::timeout(PATIENCE, self.events.send(event)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(self.why()),
-            Err(_) => Err(RecorderError(format!(
-                "the disk did not keep up for {} s",
-                PATIENCE.as_secs()
-            ))),
+            Err(_) => Err(RecorderError(format!("the disk did not keep up for {} s", PATIENCE.as_secs()))),
         }
     }
 
     /// Waits until the recorder fails, which it may never do.
     pub async fn failed(&self) -> RecorderError {
         let mut failure = self.failure.clone();
-        let failed = failure
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|f| f.clone());
+        let failed = failure.wait_for(Option::is_some).await.ok().and_then(|f| f.clone());
         match failed {
             Some(error) => error,
             // The recorder has ended in good order.
@@ -83,10 +76,7 @@ impl Journal {
     }
 
     fn why(&self) -> RecorderError {
-        self.failure
-            .borrow()
-            .clone()
-            .unwrap_or_else(|| RecorderError("the recorder has ended".to_owned()))
+        self.failure.borrow().clone().unwrap_or_else(|| RecorderError("the recorder has ended".to_owned()))
     }
 }
 
@@ -103,17 +93,10 @@ impl Recorder {
     /// When the file exists (a history is never overwritten) or cannot be created.
     pub fn start(path: &Path) -> Result<(Recorder, Journal), RecorderError> {
         let error = |e: std::io::Error| RecorderError(format!("{}: {e}", path.display()));
-        let file = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .open(path)
-            .map_err(error)?;
+        let file = OpenOptions::new().append(true).create_new(true).open(path).map_err(error)?;
         let (events, incoming) = mpsc::channel(QUEUE_EVENTS);
         let (failed, failure) = watch::channel(None);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .map_err(error)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(error)?;
         let path: Arc<Path> = path.into();
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
@@ -126,14 +109,7 @@ impl Recorder {
                 })
             })
             .map_err(error)?;
-        Ok((
-            Recorder { thread },
-            Journal {
-                events,
-                failure,
-                origin: Instant::now(),
-            },
-        ))
+        Ok((Recorder { thread }, Journal { events, failure, origin: Instant::now() }))
     }
 
     /// Waits until everything handed over is in the file; all journals must have been dropped. Returns
@@ -142,9 +118,7 @@ impl Recorder {
     /// # Errors
     /// What went wrong while writing.
     pub fn finish(self) -> Result<u64, RecorderError> {
-        self.thread
-            .join()
-            .unwrap_or_else(|_| Err(RecorderError("the recorder panicked".to_owned())))
+        self.thread.join().unwrap_or_else(|_| Err(RecorderError("the recorder panicked".to_owned())))
     }
 }
 
@@ -206,21 +180,12 @@ mod tests {
         let path = dir.path().join("history.jsonl");
         let (recorder, journal) = Recorder::start(&path).unwrap();
         for time in 0..10_000 {
-            journal
-                .record(event(time, time, EventKind::Invoke))
-                .await
-                .unwrap();
+            journal.record(event(time, time, EventKind::Invoke)).await.unwrap();
         }
         drop(journal);
         assert_eq!(recorder.finish().unwrap(), 10_000);
         let history = History::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
-        assert!(
-            history
-                .events
-                .iter()
-                .enumerate()
-                .all(|(i, e)| e.index == i as u64)
-        );
+        assert!(history.events.iter().enumerate().all(|(i, e)| e.index == i as u64));
         assert_eq!(history.events.len(), 10_000);
     }
 

@@ -138,19 +138,12 @@ pub async fn run(audit: Audit) -> Result<Summary, RunError> {
         Err(error) => return Err(error),
     };
     let interrupted = *interrupt.borrow();
-    Ok(Summary {
-        events,
-        totals: progress.totals(),
-        interrupted,
-    })
+    Ok(Summary { events, totals: progress.totals(), interrupted })
 }
 
 async fn carry_out(audit: Audit, journal: Journal) -> Result<(), RunError> {
     let spec = cluster_spec(audit.plan.nodes, &audit.dir);
-    let phases = Phases {
-        journal: journal.clone(),
-        progress: Arc::clone(&audit.progress),
-    };
+    let phases = Phases { journal: journal.clone(), progress: Arc::clone(&audit.progress) };
     phases.enter(Phase::Start).await?;
     let driver = start_cluster(&audit, &spec, &journal).await?;
     let clients = Arc::new(Clients {
@@ -185,19 +178,11 @@ async fn work(
         }
         phases.enter(phase).await?;
         let start = Instant::now();
-        let stop = stop_at(
-            start + Duration::from_millis(duration_ms),
-            audit.interrupt.clone(),
-        );
+        let stop = stop_at(start + Duration::from_millis(duration_ms), audit.interrupt.clone());
         let mut faults = tokio::task::JoinSet::new();
         if let (Phase::Load, Some(driver)) = (phase, driver) {
             for fault in &audit.faults {
-                let steps = plan
-                    .faults
-                    .iter()
-                    .filter(|s| s.fault == fault.name())
-                    .cloned()
-                    .collect();
+                let steps = plan.faults.iter().filter(|s| s.fault == fault.name()).cloned().collect();
                 faults.spawn(driver.clone().drive(Arc::clone(fault), steps, start));
             }
         }
@@ -256,31 +241,18 @@ async fn start_cluster(
     }
     let network = Network::build(spec.nodes.len())?;
     let (target, dir) = (Arc::clone(&audit.target), audit.dir.clone());
-    let cluster = LocalCluster::new(
-        spec.clone(),
-        target,
-        network,
-        dir,
-        audit.harness.clone(),
-        journal.clone(),
-    );
+    let cluster =
+        LocalCluster::new(spec.clone(), target, network, dir, audit.harness.clone(), journal.clone());
     cluster.start_all().await.map_err(RunError::Start)?;
-    let unready = cluster
-        .wait_ready(Duration::from_millis(audit.plan.ready_timeout_ms))
-        .await;
+    let unready = cluster.wait_ready(Duration::from_millis(audit.plan.ready_timeout_ms)).await;
     if let Some(id) = unready.first() {
         let said = cluster.last_lines(id).join("\n    ");
         let ids = unready.join(", ");
         cluster.stop().await;
-        return Err(RunError::Start(format!(
-            "{ids} not ready; the last that {id} said:\n    {said}"
-        )));
+        return Err(RunError::Start(format!("{ids} not ready; the last that {id} said:\n    {said}")));
     }
-    let driver = Driver {
-        journal: journal.clone(),
-        cluster: Handle(cluster),
-        progress: Arc::clone(&audit.progress),
-    };
+    let driver =
+        Driver { journal: journal.clone(), cluster: Handle(cluster), progress: Arc::clone(&audit.progress) };
     let primary = driver.has_primary().await;
     tracing::info!(nodes = spec.nodes.len(), primary, "the cluster is ready");
     Ok(Some(driver))
@@ -289,16 +261,8 @@ async fn start_cluster(
 /// Starts what died by itself, and waits until every node is ready again.
 async fn settle(cluster: &Arc<LocalCluster>, plan: &Plan) -> Result<(), RunError> {
     cluster.start_all().await.map_err(RunError::Start)?;
-    for id in cluster
-        .wait_ready(Duration::from_millis(plan.ready_timeout_ms))
-        .await
-    {
-        cluster
-            .note(
-                "node-not-ready",
-                json!({"node": id, "after_ms": plan.ready_timeout_ms}),
-            )
-            .await?;
+    for id in cluster.wait_ready(Duration::from_millis(plan.ready_timeout_ms)).await {
+        cluster.note("node-not-ready", json!({"node": id, "after_ms": plan.ready_timeout_ms})).await?;
     }
     Ok(())
 }
@@ -321,10 +285,7 @@ impl Phases {
     }
 
     async fn note(&self, f: &'static str, value: Value) -> Result<(), RunError> {
-        Ok(self
-            .journal
-            .record(nemesis_event(&self.journal, EventKind::Info, f, value))
-            .await?)
+        Ok(self.journal.record(nemesis_event(&self.journal, EventKind::Info, f, value)).await?)
     }
 }
 

@@ -19,16 +19,12 @@ impl RunDir {
             std::fs::create_dir_all(parent)?;
         }
         std::fs::create_dir(path)?;
-        Ok(RunDir {
-            path: std::path::absolute(path)?,
-        })
+        Ok(RunDir { path: std::path::absolute(path)? })
     }
 
     /// An existing run directory.
     pub fn open(path: &Path) -> Self {
-        RunDir {
-            path: path.to_path_buf(),
-        }
+        RunDir { path: path.to_path_buf() }
     }
 
     /// Where it is.
@@ -105,24 +101,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("target").join("run");
         RunDir::create(&path).unwrap();
-        assert_eq!(
-            RunDir::create(&path).unwrap_err().kind(),
-            io::ErrorKind::AlreadyExists
-        );
+        assert_eq!(RunDir::create(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     }
 
     #[test]
     fn latest_follows_the_newest_run() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["a", "b"] {
-            RunDir::create(&dir.path().join(name))
-                .unwrap()
-                .mark_latest()
-                .unwrap();
+            RunDir::create(&dir.path().join(name)).unwrap().mark_latest().unwrap();
         }
-        assert_eq!(
-            std::fs::read_link(dir.path().join("latest")).unwrap(),
-            Path::new("b")
-        );
+        assert_eq!(std::fs::read_link(dir.path().join("latest")).unwrap(), Path::new("b"));
     }
 }

@@ -22,22 +22,13 @@ use tokio::sync::watch;
 
 const PORT: u16 = 7000;
 const CASES: &[(&str, fn(&Path))] = &[
-    (
-        "five_nodes_run_and_leave_nothing",
-        five_nodes_run_and_leave_nothing,
-    ),
-    (
-        "a_node_that_dies_by_itself_is_in_the_history",
-        a_node_that_dies_by_itself_is_in_the_history,
-    ),
+    ("five_nodes_run_and_leave_nothing", five_nodes_run_and_leave_nothing),
+    ("a_node_that_dies_by_itself_is_in_the_history", a_node_that_dies_by_itself_is_in_the_history),
     (
         "a_node_that_never_starts_is_an_error_with_its_words",
         a_node_that_never_starts_is_an_error_with_its_words,
     ),
-    (
-        "killing_the_harness_leaves_nothing",
-        killing_the_harness_leaves_nothing,
-    ),
+    ("killing_the_harness_leaves_nothing", killing_the_harness_leaves_nothing),
 ];
 
 fn main() -> ExitCode {
@@ -62,10 +53,7 @@ fn all_cases(filter: Option<&str>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut passed = 0;
-    for (name, case) in CASES
-        .iter()
-        .filter(|(name, _)| filter.is_none_or(|f| name.contains(f)))
-    {
+    for (name, case) in CASES.iter().filter(|(name, _)| filter.is_none_or(|f| name.contains(f))) {
         let dir = tempfile::tempdir().unwrap();
         // A failing case panics, and so fails the test.
         case(dir.path());
@@ -87,31 +75,14 @@ fn this(args: &[&str]) -> Command {
 fn five_nodes_run_and_leave_nothing(dir: &Path) {
     let run_dir = dir.join("run");
     let before = host_interfaces();
-    let out = this(&["run", run_dir.to_str().unwrap(), "good"])
-        .output()
-        .unwrap();
+    let out = this(&["run", run_dir.to_str().unwrap(), "good"]).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     assert_eq!(host_interfaces(), before, "the host's network is as it was");
     assert_eq!(survivors(&run_dir), Vec::<String>::new());
     let history = read(&run_dir);
-    let phases: Vec<&str> = history
-        .events
-        .iter()
-        .filter(|e| e.f == "phase")
-        .map(|e| e.value.as_str().unwrap())
-        .collect();
-    assert_eq!(
-        phases,
-        [
-            "start",
-            "warm-up",
-            "load",
-            "heal",
-            "settle",
-            "final-reads",
-            "stop"
-        ]
-    );
+    let phases: Vec<&str> =
+        history.events.iter().filter(|e| e.f == "phase").map(|e| e.value.as_str().unwrap()).collect();
+    assert_eq!(phases, ["start", "warm-up", "load", "heal", "settle", "final-reads", "stop"]);
     for i in 1..=5 {
         let said = std::fs::read_to_string(run_dir.join(format!("nodes/n{i}/stdout.log"))).unwrap();
         // Its own PID namespace below its init, its own host name, a /proc to match, nothing inherited.
@@ -121,69 +92,42 @@ fn five_nodes_run_and_leave_nothing(dir: &Path) {
 
 fn a_node_that_dies_by_itself_is_in_the_history(dir: &Path) {
     let run_dir = dir.join("run");
-    let out = this(&["run", run_dir.to_str().unwrap(), "mortal"])
-        .output()
-        .unwrap();
+    let out = this(&["run", run_dir.to_str().unwrap(), "mortal"]).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let history = read(&run_dir);
-    let death = history
-        .events
-        .iter()
-        .find(|e| e.f == "node-exited")
-        .expect("the death is recorded");
+    let death = history.events.iter().find(|e| e.f == "node-exited").expect("the death is recorded");
     assert_eq!(death.value["node"], "n2");
-    assert!(
-        death.value["status"].as_str().unwrap().contains('7'),
-        "{}",
-        death.value
-    );
+    assert!(death.value["status"].as_str().unwrap().contains('7'), "{}", death.value);
     assert_eq!(death.value["log"][0], "n2 has had enough");
-    let after = history
-        .events
-        .iter()
-        .filter(|e| e.f == "phase" && e.value == "final-reads")
-        .count();
+    let after = history.events.iter().filter(|e| e.f == "phase" && e.value == "final-reads").count();
     assert_eq!(after, 1, "it was started again and the run went on");
 }
 
 fn a_node_that_never_starts_is_an_error_with_its_words(dir: &Path) {
     let run_dir = dir.join("run");
-    let out = this(&["run", run_dir.to_str().unwrap(), "stillborn"])
-        .output()
-        .unwrap();
+    let out = this(&["run", run_dir.to_str().unwrap(), "stillborn"]).output().unwrap();
     assert!(!out.status.success());
     let said = String::from_utf8_lossy(&out.stderr);
-    assert!(
-        said.contains("did not start") && said.contains("cannot live like this"),
-        "{said}"
-    );
+    assert!(said.contains("did not start") && said.contains("cannot live like this"), "{said}");
     assert_eq!(survivors(&run_dir), Vec::<String>::new());
 }
 
 fn killing_the_harness_leaves_nothing(dir: &Path) {
     let run_dir = dir.join("run");
     let before = host_interfaces();
-    let mut harness = this(&["run", run_dir.to_str().unwrap(), "long"])
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut harness =
+        this(&["run", run_dir.to_str().unwrap(), "long"]).stderr(Stdio::null()).spawn().unwrap();
     wait_for("the load to begin", || {
         std::fs::read_to_string(run_dir.join("history.jsonl")).is_ok_and(|text| text.contains("\"load\""))
     });
-    assert!(
-        !survivors(&run_dir).is_empty(),
-        "the nodes run, so that there is something to be left"
-    );
+    assert!(!survivors(&run_dir).is_empty(), "the nodes run, so that there is something to be left");
     harness.kill().unwrap();
     harness.wait().unwrap();
     wait_for("everything to be gone", || survivors(&run_dir).is_empty());
     assert_eq!(host_interfaces(), before);
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
     assert!(!mounts.contains(run_dir.to_str().unwrap()));
-    assert!(
-        read(&run_dir).operations().is_ok(),
-        "what was written can be judged"
-    );
+    assert!(read(&run_dir).operations().is_ok(), "what was written can be judged");
 }
 
 fn wait_for(what: &str, condition: impl Fn() -> bool) {
@@ -211,15 +155,11 @@ fn host_interfaces() -> Vec<String> {
 fn survivors(run_dir: &Path) -> Vec<String> {
     let me = std::process::id().to_string();
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let lines = processes
-        .filter(|e| e.file_name().to_str() != Some(&me))
-        .filter_map(|e| {
-            let line = std::fs::read(e.path().join("cmdline")).ok()?;
-            Some(String::from_utf8_lossy(&line).replace('\0', " "))
-        });
-    lines
-        .filter(|line| line.contains(run_dir.to_str().unwrap()))
-        .collect()
+    let lines = processes.filter(|e| e.file_name().to_str() != Some(&me)).filter_map(|e| {
+        let line = std::fs::read(e.path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&line).replace('\0', " "))
+    });
+    lines.filter(|line| line.contains(run_dir.to_str().unwrap())).collect()
 }
 
 // ---- what runs inside ----
@@ -246,9 +186,7 @@ fn inside(path: &Path, kind: &str) -> ExitCode {
     let duration_ms = if kind == "long" { 60_000 } else { 300 };
     let audit = Audit {
         plan: plan(duration_ms),
-        target: Arc::new(Trivial {
-            kind: kind.to_owned(),
-        }),
+        target: Arc::new(Trivial { kind: kind.to_owned() }),
         workload: Arc::new(Idle),
         faults: Vec::new(),
         dir,
@@ -256,10 +194,7 @@ fn inside(path: &Path, kind: &str) -> ExitCode {
         progress: Arc::new(Progress::default()),
         interrupt: interrupted,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     match runtime.block_on(run(audit)) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
@@ -341,18 +276,9 @@ impl Target for Trivial {
             ("mortal", 1) => "200",
             _ => "3600000",
         };
-        let args = [
-            "node",
-            &node.ip.to_string(),
-            lifetime_ms,
-            node.data_dir.to_str().unwrap(),
-        ];
+        let args = ["node", &node.ip.to_string(), lifetime_ms, node.data_dir.to_str().unwrap()];
         let env = vec![("NODE".to_owned(), node.id.clone())];
-        Ok(Some(Launch {
-            program,
-            args: args.map(str::to_owned).to_vec(),
-            env,
-        }))
+        Ok(Some(Launch { program, args: args.map(str::to_owned).to_vec(), env }))
     }
 
     fn ready<'a>(&'a self, node: &'a NodeSpec) -> BoxFuture<'a, bool> {
@@ -371,16 +297,9 @@ fn serve(ip: &str, lifetime_ms: u64) -> ExitCode {
         return ExitCode::from(1);
     }
     let ip: Ipv4Addr = ip.parse().unwrap();
-    let first = std::fs::read_to_string("/proc/1/cmdline")
-        .unwrap_or_default()
-        .contains(INIT_COMMAND);
+    let first = std::fs::read_to_string("/proc/1/cmdline").unwrap_or_default().contains(INIT_COMMAND);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    println!(
-        "pid {} init {first} host {} env {}",
-        std::process::id(),
-        host.trim(),
-        std::env::vars().count()
-    );
+    println!("pid {} init {first} host {} env {}", std::process::id(), host.trim(), std::env::vars().count());
     let listener = TcpListener::bind(SocketAddr::from((ip, PORT))).unwrap();
     std::thread::spawn(move || {
         for connection in listener.incoming().flatten() {

@@ -41,12 +41,7 @@ pub(crate) async fn drop_packets(
 
 /// Removes all cuts; fine if there are none.
 pub(crate) async fn flush(program: &Path, cluster: &dyn Cluster) -> Result<(), String> {
-    let scripts = cluster
-        .spec()
-        .nodes
-        .iter()
-        .map(|_| script(std::iter::empty(), false))
-        .collect();
+    let scripts = cluster.spec().nodes.iter().map(|_| script(std::iter::empty(), false)).collect();
     restore(program, cluster, scripts).await
 }
 
@@ -85,11 +80,7 @@ async fn restore(program: &Path, cluster: &dyn Cluster, scripts: Vec<String>) ->
                 errors.push(format!("{}: {} ({})", node.id, said.trim(), output.status));
             }
         }
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(errors.join("; "))
-        }
+        if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
     };
     tokio::time::timeout(TIMEOUT, all)
         .await
@@ -124,9 +115,6 @@ mod tests {
             "*filter\n:ORDEAL - [0:0]\n-A INPUT -j ORDEAL\n\
              -A ORDEAL -s 10.78.0.1 -j DROP\n-A ORDEAL -s 10.78.0.3 -j DROP\nCOMMIT\n"
         );
-        assert_eq!(
-            script(std::iter::empty(), false),
-            "*filter\n:ORDEAL - [0:0]\nCOMMIT\n"
-        );
+        assert_eq!(script(std::iter::empty(), false), "*filter\n:ORDEAL - [0:0]\nCOMMIT\n");
     }
 }

@@ -46,11 +46,7 @@ impl Prober {
             open_one(nodes[node].ip).map_err(|e| format!("no probe socket: {e}"))
         })?;
         let (sockets, addresses) = sockets.into_iter().unzip();
-        Ok(Prober {
-            sockets,
-            addresses,
-            rounds: AtomicU64::new(0),
-        })
+        Ok(Prober { sockets, addresses, rounds: AtomicU64::new(0) })
     }
 
     /// One round. Blocks for about as long as the slowest datagram takes, and a grace if anything is cut.
@@ -78,10 +74,7 @@ impl Prober {
         while !cuts.is_empty() && Instant::now() < grace {
             self.receive_until(round, grace, &mut seen)?;
         }
-        Ok(Probe {
-            proved: seen == expected,
-            seen: report(&seen, cuts, self.sockets.len(), arrived_us),
-        })
+        Ok(Probe { proved: seen == expected, seen: report(&seen, cuts, self.sockets.len(), arrived_us) })
     }
 
     /// A datagram the kernel refuses to send is one that does not arrive; nothing else is to be known.
@@ -96,20 +89,11 @@ impl Prober {
         deadline: Instant,
         seen: &mut BTreeSet<(usize, usize)>,
     ) -> Result<(), String> {
-        let mut ready: Vec<PollFd> = self
-            .sockets
-            .iter()
-            .map(|s| PollFd::new(s.as_fd(), PollFlags::POLLIN))
-            .collect();
+        let mut ready: Vec<PollFd> =
+            self.sockets.iter().map(|s| PollFd::new(s.as_fd(), PollFlags::POLLIN)).collect();
         // Rounded up, so that the last fraction of a millisecond is not spun away.
-        let wait_ms = deadline
-            .saturating_duration_since(Instant::now())
-            .as_micros()
-            .div_ceil(1000);
-        match poll(
-            &mut ready,
-            PollTimeout::try_from(wait_ms).unwrap_or(PollTimeout::MAX),
-        ) {
+        let wait_ms = deadline.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
+        match poll(&mut ready, PollTimeout::try_from(wait_ms).unwrap_or(PollTimeout::MAX)) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(e) => return Err(format!("cannot wait for probe datagrams: {e}")),
         }
@@ -174,14 +158,9 @@ mod tests {
 
     /// Sockets on the loopback interface, between which everything passes.
     fn prober(nodes: u8) -> Prober {
-        let (sockets, addresses) = (1..=nodes)
-            .map(|node| open_one(Ipv4Addr::new(127, 0, 77, node)).unwrap())
-            .unzip();
-        Prober {
-            sockets,
-            addresses,
-            rounds: AtomicU64::new(0),
-        }
+        let (sockets, addresses) =
+            (1..=nodes).map(|node| open_one(Ipv4Addr::new(127, 0, 77, node)).unwrap()).unzip();
+        Prober { sockets, addresses, rounds: AtomicU64::new(0) }
     }
 
     #[test]
@@ -193,10 +172,7 @@ mod tests {
         let cut = prober.round(&Cuts::from([(0, 1)])).unwrap();
         assert!(!cut.proved);
         assert_eq!(cut.seen["leaked"], json!([[0, 1]]));
-        assert!(
-            prober.round(&Cuts::new()).unwrap().proved,
-            "what leaked late does not spoil the next round"
-        );
+        assert!(prober.round(&Cuts::new()).unwrap().proved, "what leaked late does not spoil the next round");
     }
 
     #[test]
@@ -206,11 +182,7 @@ mod tests {
         prober.addresses[1].set_port(9);
         let seen = prober.round(&Cuts::new()).unwrap();
         assert!(!seen.proved);
-        assert_eq!(
-            seen.seen["blocked"],
-            json!([[0, 1], [1, 0]]),
-            "its own come from an unknown address"
-        );
+        assert_eq!(seen.seen["blocked"], json!([[0, 1], [1, 0]]), "its own come from an unknown address");
         assert_eq!(seen.seen["lost"], json!([[0, 1], [1, 0]]));
     }
 }

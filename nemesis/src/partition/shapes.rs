@@ -49,15 +49,9 @@ pub(crate) fn pairs(nodes: usize) -> impl Iterator<Item = (usize, usize)> {
 pub(crate) fn draw(rng: &mut Rng, nodes: usize, has_primary: bool) -> Shape {
     type Draw = fn(&mut Rng, usize) -> Shape;
     let mut shapes: Vec<Draw> = vec![
-        |_, nodes| Shape::Halves {
-            left: (0..nodes / 2).collect(),
-        },
-        |rng, nodes| Shape::RandomHalves {
-            left: whom::some(rng, nodes, nodes / 2),
-        },
-        |rng, nodes| Shape::One {
-            node: rng.below(nodes as u64) as usize,
-        },
+        |_, nodes| Shape::Halves { left: (0..nodes / 2).collect() },
+        |rng, nodes| Shape::RandomHalves { left: whom::some(rng, nodes, nodes / 2) },
+        |rng, nodes| Shape::One { node: rng.below(nodes as u64) as usize },
         draw_one_way,
     ];
     if nodes >= 3 {
@@ -83,15 +77,9 @@ fn draw_one_way(rng: &mut Rng, nodes: usize) -> Shape {
     let some = whom::some(rng, nodes, count);
     let others = others(&some, nodes);
     if rng.chance(0.5) {
-        Shape::OneWay {
-            from: some,
-            to: others,
-        }
+        Shape::OneWay { from: some, to: others }
     } else {
-        Shape::OneWay {
-            from: others,
-            to: some,
-        }
+        Shape::OneWay { from: others, to: some }
     }
 }
 
@@ -118,9 +106,7 @@ impl Shape {
 
     /// The links it cuts between so many nodes; at least one. `primaries` only matters to that shape.
     pub(crate) fn cuts(&self, nodes: usize, primaries: &[usize]) -> Result<Cuts, String> {
-        let cuts = self
-            .resolve(nodes, primaries)
-            .map_err(|why| format!("{why}; in {}", self.to_args()))?;
+        let cuts = self.resolve(nodes, primaries).map_err(|why| format!("{why}; in {}", self.to_args()))?;
         if cuts.is_empty() {
             return Err(format!("{} cuts nothing among {nodes} nodes", self.to_args()));
         }
@@ -168,9 +154,7 @@ impl Shape {
 /// Each of these against all others.
 fn alone(these: &[usize], nodes: usize) -> Result<Cuts, String> {
     let these = whom::checked(these, nodes)?;
-    Ok(pairs(nodes)
-        .filter(|(from, to)| these.contains(from) || these.contains(to))
-        .collect())
+    Ok(pairs(nodes).filter(|(from, to)| these.contains(from) || these.contains(to)).collect())
 }
 
 fn ring(order: &[usize], nodes: usize) -> Result<Cuts, String> {
@@ -193,9 +177,7 @@ fn others(these: &[usize], nodes: usize) -> Vec<usize> {
 }
 
 fn one_way(from: &[usize], to: &[usize]) -> Cuts {
-    from.iter()
-        .flat_map(|&from| to.iter().map(move |&to| (from, to)))
-        .collect()
+    from.iter().flat_map(|&from| to.iter().map(move |&to| (from, to))).collect()
 }
 
 fn both_ways(left: &[usize], right: &[usize]) -> Cuts {
@@ -216,9 +198,7 @@ mod tests {
 
     /// The nodes with which a node can exchange packets both ways, itself included.
     fn reach(cuts: &Cuts, node: usize, nodes: usize) -> BTreeSet<usize> {
-        (0..nodes)
-            .filter(|&other| !cuts.contains(&(node, other)) && !cuts.contains(&(other, node)))
-            .collect()
+        (0..nodes).filter(|&other| !cuts.contains(&(node, other)) && !cuts.contains(&(other, node))).collect()
     }
 
     #[test]
@@ -252,16 +232,10 @@ mod tests {
             let cuts = Shape::MajorityRing { order }.cuts(nodes, &[]).unwrap();
             let majorities: BTreeSet<_> = (0..nodes).map(|node| reach(&cuts, node, nodes)).collect();
             assert_eq!(majorities.len(), nodes, "no two alike");
-            assert!(
-                majorities.iter().all(|m| 2 * m.len() > nodes),
-                "{nodes} nodes: {majorities:?}"
-            );
+            assert!(majorities.iter().all(|m| 2 * m.len() > nodes), "{nodes} nodes: {majorities:?}");
             assert!(cuts.iter().all(|&(a, b)| cuts.contains(&(b, a))));
         }
-        assert!(
-            Shape::MajorityRing { order: vec![0, 1, 2] }.cuts(3, &[]).is_err(),
-            "cuts nothing"
-        );
+        assert!(Shape::MajorityRing { order: vec![0, 1, 2] }.cuts(3, &[]).is_err(), "cuts nothing");
     }
 
     #[test]
@@ -297,18 +271,9 @@ mod tests {
             (json!({"shape": "halves", "left": [0, 1, 2]}), "cuts nothing"),
             (json!({"shape": "cut", "pairs": [[1, 1]]}), "itself"),
             (json!({"shape": "cut", "pairs": []}), "cuts nothing"),
-            (
-                json!({"shape": "bridge", "node": 0, "left": [0]}),
-                "cannot be on a side",
-            ),
-            (
-                json!({"shape": "one-way", "from": [0], "to": [0, 1]}),
-                "both sides",
-            ),
-            (
-                json!({"shape": "majority-ring", "order": [0, 1, 1]}),
-                "each of the 3 nodes once",
-            ),
+            (json!({"shape": "bridge", "node": 0, "left": [0]}), "cannot be on a side"),
+            (json!({"shape": "one-way", "from": [0], "to": [0, 1]}), "both sides"),
+            (json!({"shape": "majority-ring", "order": [0, 1, 1]}), "each of the 3 nodes once"),
         ] {
             let error = cuts(&args, 3).unwrap_err();
             assert!(error.contains(why), "{args}: {error}");

@@ -25,23 +25,13 @@ pub(crate) fn sandboxed(name: &str, body: impl Future<Output = ()>) {
     if std::env::var_os(INSIDE).is_some() {
         return tokio::runtime::Runtime::new().expect("a runtime").block_on(body);
     }
-    let mut flags = vec![
-        "--mount",
-        "--net",
-        "--pid",
-        "--ipc",
-        "--fork",
-        "--mount-proc",
-        "--kill-child",
-    ];
+    let mut flags = vec!["--mount", "--net", "--pid", "--ipc", "--fork", "--mount-proc", "--kill-child"];
     if !nix::unistd::geteuid().is_root() {
         flags.extend(["--user", "--map-root-user"]);
     }
     let allowed = Command::new("unshare").args(&flags).args(["ip", "link"]).output();
     if !allowed.as_ref().is_ok_and(|o| o.status.success()) {
-        return say(&format!(
-            "{name}: skipped, no namespaces or no `ip` here: {allowed:?}"
-        ));
+        return say(&format!("{name}: skipped, no namespaces or no `ip` here: {allowed:?}"));
     }
     let output = Command::new("unshare")
         .args(&flags)
@@ -50,23 +40,14 @@ pub(crate) fn sandboxed(name: &str, body: impl Future<Output = ()>) {
         .env(INSIDE, "1")
         .output()
         .expect("unshare runs");
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "inside: {}\n{out}\n{err}", output.status);
-    assert!(
-        out.contains("1 passed"),
-        "the test must exist by this name:\n{out}"
-    );
+    assert!(out.contains("1 passed"), "the test must exist by this name:\n{out}");
     out.lines().filter(|line| line.starts_with("  ")).for_each(say);
 }
 
 /// A line for the reader of the test's output.
-#[expect(
-    clippy::print_stdout,
-    reason = "what a test measured or why it was skipped is for its reader"
-)]
+#[expect(clippy::print_stdout, reason = "what a test measured or why it was skipped is for its reader")]
 pub(crate) fn say(line: &str) {
     println!("{line}");
 }
@@ -92,15 +73,8 @@ fn inside<T: Send>(network: BorrowedFd<'_>, act: impl FnOnce() -> T + Send) -> T
 }
 
 fn ip(args: &str) {
-    let output = Command::new("ip")
-        .args(args.split(' '))
-        .output()
-        .expect("ip runs");
-    assert!(
-        output.status.success(),
-        "ip {args}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new("ip").args(args.split(' ')).output().expect("ip runs");
+    assert!(output.status.success(), "ip {args}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 pub(crate) struct TestCluster {
@@ -131,10 +105,7 @@ impl TestCluster {
             .collect();
         for (node, network) in nodes.iter().zip(&networks) {
             let fd = format!("/proc/{}/fd/{}", std::process::id(), network.as_raw_fd());
-            ip(&format!(
-                "link add v{} type veth peer name eth0 netns {fd}",
-                node.index
-            ));
+            ip(&format!("link add v{} type veth peer name eth0 netns {fd}", node.index));
             ip(&format!("link set v{} master br0 up", node.index));
             inside(network.as_fd(), || {
                 ip(&format!("addr add {}/24 dev eth0", node.ip));
@@ -145,14 +116,7 @@ impl TestCluster {
         let children = nodes.iter().map(|_| Mutex::new(None)).collect();
         let spec = ClusterSpec { nodes };
         let deaths_expected = Mutex::default();
-        let cluster = TestCluster {
-            spec,
-            networks,
-            children,
-            script,
-            primaries: None,
-            deaths_expected,
-        };
+        let cluster = TestCluster { spec, networks, children, script, primaries: None, deaths_expected };
         for node in 0..cluster.networks.len() {
             cluster.spawn(node);
         }
@@ -168,21 +132,14 @@ impl TestCluster {
             // The first child of a thread that has done this is process 1 of the new namespace.
             unshare(CloneFlags::CLONE_NEWPID).expect("unshare");
             let mut shell = Command::new("sh");
-            shell
-                .args(["-c", self.script])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null());
+            shell.args(["-c", self.script]).stdin(Stdio::null()).stdout(Stdio::null());
             shell.spawn().expect("sh starts")
         }));
     }
 
     /// The processes of the node, except zombies; none while it is down.
     pub(crate) fn pids(&self, node: usize) -> Vec<i32> {
-        let namespace = |pid: i32| {
-            std::fs::metadata(format!("/proc/{pid}/ns/pid"))
-                .ok()
-                .map(|m| m.ino())
-        };
+        let namespace = |pid: i32| std::fs::metadata(format!("/proc/{pid}/ns/pid")).ok().map(|m| m.ino());
         let Some(wanted) = self.init_pid(node).and_then(namespace) else {
             return Vec::new();
         };
@@ -196,10 +153,7 @@ impl TestCluster {
     /// Those of the node's processes that are `sleep`, which do not come and go.
     pub(crate) fn sleepers(&self, node: usize) -> Vec<i32> {
         let name = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        self.pids(node)
-            .into_iter()
-            .filter(|&pid| name(pid) == "sleep\n")
-            .collect()
+        self.pids(node).into_iter().filter(|&pid| name(pid) == "sleep\n").collect()
     }
 
     /// Processor time each of the node's live processes has used, in ticks.
@@ -224,18 +178,13 @@ impl TestCluster {
 fn stat(pid: i32) -> Option<(char, u64)> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    Some((
-        fields[0].chars().next()?,
-        fields[11].parse::<u64>().ok()? + fields[12].parse::<u64>().ok()?,
-    ))
+    Some((fields[0].chars().next()?, fields[11].parse::<u64>().ok()? + fields[12].parse::<u64>().ok()?))
 }
 
 fn new_network() -> OwnedFd {
     let make = || {
         unshare(CloneFlags::CLONE_NEWNET).expect("unshare");
-        std::fs::File::open("/proc/thread-self/ns/net")
-            .expect("its file")
-            .into()
+        std::fs::File::open("/proc/thread-self/ns/net").expect("its file").into()
     };
     std::thread::spawn(make).join().expect("no panic")
 }
@@ -247,8 +196,7 @@ pub(crate) fn arrives(from: &UdpSocket, to: &UdpSocket) -> bool {
     if from.send_to(&sent, to.local_addr().expect("bound")).is_err() {
         return false;
     }
-    to.set_read_timeout(Some(Duration::from_millis(100)))
-        .expect("settable");
+    to.set_read_timeout(Some(Duration::from_millis(100))).expect("settable");
     let mut received = [0; 16];
     to.recv(&mut received).is_ok_and(|n| received[..n] == sent)
 }
@@ -308,10 +256,7 @@ impl Fabric for TestCluster {
         let route = format!("blackhole {}/32", self.spec.nodes[to].ip);
         inside(self.network(from), || {
             // Fails if there is none, which is fine.
-            let deleted = Command::new("ip")
-                .args(["route", "del"])
-                .args(route.split(' '))
-                .output();
+            let deleted = Command::new("ip").args(["route", "del"]).args(route.split(' ')).output();
             deleted.map(drop).map_err(|e| e.to_string())
         })
     }

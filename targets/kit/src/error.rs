@@ -19,11 +19,7 @@ impl ApiError {
     /// Any 4xx: the request was refused before anything was done, so it is definite.
     pub fn refused(status: StatusCode, reason: impl Into<String>) -> Self {
         debug_assert!(status.is_client_error());
-        ApiError {
-            status,
-            reason: reason.into(),
-            definite: true,
-        }
+        ApiError { status, reason: reason.into(), definite: true }
     }
 
     /// 400, definite: the request is malformed.
@@ -48,29 +44,17 @@ impl ApiError {
 
     /// 503, definite: the node cannot answer safely and certainly did nothing.
     pub fn unavailable(reason: impl Into<String>) -> Self {
-        ApiError {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            reason: reason.into(),
-            definite: true,
-        }
+        ApiError { status: StatusCode::SERVICE_UNAVAILABLE, reason: reason.into(), definite: true }
     }
 
     /// 504, not definite: the mutation may have been done, in part or in whole, or may be done later.
     pub fn maybe_done(reason: impl Into<String>) -> Self {
-        ApiError {
-            status: StatusCode::GATEWAY_TIMEOUT,
-            reason: reason.into(),
-            definite: false,
-        }
+        ApiError { status: StatusCode::GATEWAY_TIMEOUT, reason: reason.into(), definite: false }
     }
 
     /// 500, not definite: the node itself failed half way.
     pub fn internal(reason: impl Into<String>) -> Self {
-        ApiError {
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-            reason: reason.into(),
-            definite: false,
-        }
+        ApiError { status: StatusCode::INTERNAL_SERVER_ERROR, reason: reason.into(), definite: false }
     }
 }
 

@@ -20,10 +20,7 @@ pub struct InFlight {
 impl InFlight {
     /// At most `limit` requests at once.
     pub fn new(limit: usize) -> Self {
-        InFlight {
-            free: Arc::new(Semaphore::new(limit)),
-            limit,
-        }
+        InFlight { free: Arc::new(Semaphore::new(limit)), limit }
     }
 
     /// Puts the limit around every route of the router.

@@ -26,17 +26,12 @@ impl FromStr for Peer {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (id, address) = text
-            .split_once('=')
-            .ok_or_else(|| format!("{text:?} is not of the form id=ip:port"))?;
+        let (id, address) =
+            text.split_once('=').ok_or_else(|| format!("{text:?} is not of the form id=ip:port"))?;
         let id = crate::Id::from_str(id).map_err(|why| why.to_string())?;
-        let address = address
-            .parse()
-            .map_err(|_| format!("{address:?} is not an address of the form ip:port"))?;
-        Ok(Peer {
-            id: id.into(),
-            address,
-        })
+        let address =
+            address.parse().map_err(|_| format!("{address:?} is not an address of the form ip:port"))?;
+        Ok(Peer { id: id.into(), address })
     }
 }
 
@@ -114,11 +109,7 @@ impl PeerClient {
             connections: Semaphore::new(options.connections_max),
             answering: AtomicBool::new(true),
         };
-        Ok(PeerClient {
-            http,
-            options,
-            links: peers.iter().map(link).collect(),
-        })
+        Ok(PeerClient { http, options, links: peers.iter().map(link).collect() })
     }
 
     /// Whether the peer answered the last request that came to an end. A guess about the next one.
@@ -139,9 +130,7 @@ impl PeerClient {
         let link = &self.links[peer];
         let _request = link.requests.try_acquire().map_err(|_| PeerError::Busy)?;
         let exchange = tokio::time::timeout(self.options.timeout, self.exchange(link, path, body));
-        let answer = exchange
-            .await
-            .unwrap_or_else(|_| Err(PeerError::NoAnswer("too late".to_owned())));
+        let answer = exchange.await.unwrap_or_else(|_| Err(PeerError::NoAnswer("too late".to_owned())));
         link.answering.store(answer.is_ok(), Ordering::Relaxed);
         let answer = answer?;
         serde_json::from_slice(&answer).map_err(|why| PeerError::NoAnswer(why.to_string()))
@@ -170,11 +159,7 @@ impl PeerClient {
 }
 
 fn no_answer(why: &reqwest::Error) -> PeerError {
-    if why.is_connect() {
-        PeerError::Unreachable
-    } else {
-        PeerError::NoAnswer(why.to_string())
-    }
+    if why.is_connect() { PeerError::Unreachable } else { PeerError::NoAnswer(why.to_string()) }
 }
 
 #[cfg(test)]
@@ -185,11 +170,9 @@ mod tests {
     fn peers_are_parsed_and_refused_with_a_reason() {
         let peer: Peer = "n1=10.78.0.1:8080".parse().unwrap();
         assert_eq!((peer.id.as_str(), peer.address.port()), ("n1", 8080));
-        for (bad, reason) in [
-            ("n1", "form id=ip:port"),
-            ("=1.2.3.4:1", "has 0"),
-            ("n1=host:1", "not an address"),
-        ] {
+        for (bad, reason) in
+            [("n1", "form id=ip:port"), ("=1.2.3.4:1", "has 0"), ("n1=host:1", "not an address")]
+        {
             let why = bad.parse::<Peer>().unwrap_err();
             assert!(why.contains(reason), "{why}");
         }

@@ -49,12 +49,7 @@ async fn server() -> Server {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let ended = tokio::spawn(serve(listener, router, async move { drop(stopped.await) }));
-    Server {
-        address,
-        door,
-        stop,
-        ended,
-    }
+    Server { address, door, stop, ended }
 }
 
 fn client(address: SocketAddr, timeout_ms: u64) -> Arc<PeerClient> {
@@ -78,14 +73,8 @@ async fn too_much_and_too_long_are_refused_and_the_rest_ends_cleanly() {
     let server = server().await;
     let client = client(server.address, 10_000);
     assert_eq!(ask(&client, "/echo", &json!([1])).await, Ok(json!([1])));
-    assert_eq!(
-        ask(&client, "/echo", &json!("x".repeat(200))).await,
-        Err(PeerError::Refused(413))
-    );
-    assert_eq!(
-        ask(&client, "/nowhere", &json!(0)).await,
-        Err(PeerError::Refused(404))
-    );
+    assert_eq!(ask(&client, "/echo", &json!("x".repeat(200))).await, Err(PeerError::Refused(413)));
+    assert_eq!(ask(&client, "/nowhere", &json!(0)).await, Err(PeerError::Refused(404)));
     let long = ask(&client, "/echo", &json!("x".repeat(60))).await;
     assert!(matches!(long, Err(PeerError::NoAnswer(why)) if why.contains("too long")));
 
@@ -94,19 +83,13 @@ async fn too_much_and_too_long_are_refused_and_the_rest_ends_cleanly() {
         async move { ask(&client, "/wait", &json!(0)).await }
     });
     server.door.inside.notified().await;
-    assert_eq!(
-        ask(&client, "/echo", &json!(1)).await,
-        Err(PeerError::Refused(429))
-    );
+    assert_eq!(ask(&client, "/echo", &json!(1)).await, Err(PeerError::Refused(429)));
     // Asked to stop, the server still answers the request that is in.
     server.stop.send(()).unwrap();
     server.door.open.notify_one();
     assert_eq!(waiting.await.unwrap(), Ok(json!("out")));
     server.ended.await.unwrap().unwrap();
-    assert_eq!(
-        ask(&client, "/echo", &json!(1)).await,
-        Err(PeerError::Unreachable)
-    );
+    assert_eq!(ask(&client, "/echo", &json!(1)).await, Err(PeerError::Unreachable));
     assert!(!client.answering(0));
 }
 
@@ -120,14 +103,8 @@ async fn a_peer_that_does_not_answer_costs_bounded_time_and_requests() {
     let first = tokio::spawn(async move { ask(&one, "/wait", &json!(0)).await });
     server.door.inside.notified().await;
     let (second, third) = tokio::join!(ask(&two, "/echo", &zero), ask(&client, "/echo", &zero));
-    assert_eq!(
-        (second, third),
-        (Err(PeerError::Refused(429)), Err(PeerError::Busy))
-    );
-    assert_eq!(
-        first.await.unwrap(),
-        Err(PeerError::NoAnswer("too late".to_owned()))
-    );
+    assert_eq!((second, third), (Err(PeerError::Refused(429)), Err(PeerError::Busy)));
+    assert_eq!(first.await.unwrap(), Err(PeerError::NoAnswer("too late".to_owned())));
     assert!(!client.answering(0));
 }
 

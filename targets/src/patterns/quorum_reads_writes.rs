@@ -35,16 +35,8 @@ pub(crate) const ENTRY: Entry = Entry {
     nodes: 1..=9,
     bugs: BUGS,
     options: &[
-        OptionSpec {
-            name: READ_QUORUM,
-            about: "how many nodes must answer a read",
-            default: "a majority",
-        },
-        OptionSpec {
-            name: WRITE_QUORUM,
-            about: "how many nodes must store a write",
-            default: "a majority",
-        },
+        OptionSpec { name: READ_QUORUM, about: "how many nodes must answer a read", default: "a majority" },
+        OptionSpec { name: WRITE_QUORUM, about: "how many nodes must store a write", default: "a majority" },
     ],
     build: |config| Ok(Box::new(QuorumReadsWrites::new(config)?)),
     node: Some(node),
@@ -55,28 +47,12 @@ const WRITE_QUORUM: &str = "write-quorum";
 
 /// What the node can do wrong, by what the judges see it, and what brings it out.
 const BUGS: &[Bug] = &[
-    bug(
-        "w-1",
-        &["nonlinearizable", "lost-element"],
-        "kill,pause,partition",
-    ),
+    bug("w-1", &["nonlinearizable", "lost-element"], "kill,pause,partition"),
     bug("r-plus-w", &["nonlinearizable"], "partition,kill,pause"),
     bug("no-write-back", &["nonlinearizable"], "partition,kill,pause"),
-    bug(
-        "hint-counted",
-        &["nonlinearizable", "lost-element"],
-        "partition,kill,pause",
-    ),
-    bug(
-        "wall-clock-versions",
-        &["nonlinearizable"],
-        "partition,kill,pause",
-    ),
-    bug(
-        "version-ties",
-        &["nonlinearizable", "divergence"],
-        "partition,kill,pause",
-    ),
+    bug("hint-counted", &["nonlinearizable", "lost-element"], "partition,kill,pause"),
+    bug("wall-clock-versions", &["nonlinearizable"], "partition,kill,pause"),
+    bug("version-ties", &["nonlinearizable", "divergence"], "partition,kill,pause"),
     bug("ack-before-sync", &["lost-element", "nonlinearizable"], "kill"),
 ];
 
@@ -87,12 +63,7 @@ const fn bug(name: &'static str, anomalies: &'static [&'static str], faults: &'s
     let mut row = 0;
     while row < known.len() {
         if same(known[row].0.as_bytes(), name.as_bytes()) {
-            return Bug {
-                name,
-                about: known[row].1,
-                anomalies,
-                faults,
-            };
+            return Bug { name, about: known[row].1, anomalies, faults };
         }
         row += 1;
     }
@@ -153,11 +124,7 @@ impl Target for QuorumReadsWrites {
     }
 
     fn launch(&self, node: &NodeSpec, cluster: &ClusterSpec) -> Result<Option<Launch>, TargetError> {
-        let peers: Vec<String> = cluster
-            .nodes
-            .iter()
-            .map(|n| format!("{}={}", n.id, address(n)))
-            .collect();
+        let peers: Vec<String> = cluster.nodes.iter().map(|n| format!("{}={}", n.id, address(n))).collect();
         let mut args: Vec<String> = vec!["node".to_owned(), NAME.to_owned()];
         let mut flag = |name: &str, value: String| args.extend([format!("--{name}"), value]);
         flag("id", node.id.clone());
@@ -169,11 +136,7 @@ impl Target for QuorumReadsWrites {
         if let Some(bug) = &self.bug {
             flag("bug", bug.clone());
         }
-        Ok(Some(Launch {
-            program: self.ordeal.clone(),
-            args,
-            env: Vec::new(),
-        }))
+        Ok(Some(Launch { program: self.ordeal.clone(), args, env: Vec::new() }))
     }
 
     fn ready<'a>(&'a self, node: &'a NodeSpec) -> BoxFuture<'a, bool> {
@@ -207,11 +170,7 @@ fn address(node: &NodeSpec) -> SocketAddr {
 
 /// The node's command line.
 pub(crate) fn command() -> Command {
-    Args::augment_args(
-        Command::new(NAME)
-            .bin_name(format!("ordeal node {NAME}"))
-            .no_binary_name(true),
-    )
+    Args::augment_args(Command::new(NAME).bin_name(format!("ordeal node {NAME}")).no_binary_name(true))
 }
 
 /// Runs a node until it is told to stop.

@@ -14,9 +14,7 @@ const KINDS: [&str; 3] = ["history", "lab", "prescription"];
 
 /// A client of the node at `base`.
 pub fn client(base: SocketAddr) -> Box<dyn Client> {
-    Box::new(PatientsClient {
-        http: HttpClient::new(base),
-    })
+    Box::new(PatientsClient { http: HttpClient::new(base) })
 }
 
 struct PatientsClient {
@@ -60,11 +58,8 @@ impl PatientsClient {
         let http = &mut self.http;
         match op {
             PatientOp::AppendEntry { patient, entry } => {
-                let body = NewEntry {
-                    request_id: entry,
-                    kind: KINDS[entry.len() % KINDS.len()],
-                    text: entry,
-                };
+                let body =
+                    NewEntry { request_id: entry, kind: KINDS[entry.len() % KINDS.len()], text: entry };
                 let path = format!("/patients/{patient}/entries");
                 let answer = http.json(Method::POST, &path, &body).await;
                 outcome(Effect::Mutation, answer, |body| {
@@ -78,10 +73,7 @@ impl PatientsClient {
                 })
             }
             PatientOp::WriteSummary { patient, text } => {
-                let body = NewSummary {
-                    request_id: text,
-                    text,
-                };
+                let body = NewSummary { request_id: text, text };
                 let path = format!("/patients/{patient}/summary");
                 let answer = http.json(Method::PUT, &path, &body).await;
                 outcome(Effect::Mutation, answer, |_| Ok(Value::String(text.clone())))

@@ -81,15 +81,9 @@ impl TryFrom<&Op> for PatientOp {
             return Err(NotMine::new(NAME, op));
         };
         match (&*op.f, op.value.as_str()) {
-            ("append-entry", Some(entry)) => Ok(PatientOp::AppendEntry {
-                patient,
-                entry: entry.to_owned(),
-            }),
+            ("append-entry", Some(entry)) => Ok(PatientOp::AppendEntry { patient, entry: entry.to_owned() }),
             ("read-entries", _) => Ok(PatientOp::ReadEntries { patient }),
-            ("write-summary", Some(text)) => Ok(PatientOp::WriteSummary {
-                patient,
-                text: text.to_owned(),
-            }),
+            ("write-summary", Some(text)) => Ok(PatientOp::WriteSummary { patient, text: text.to_owned() }),
             ("read-summary", _) => Ok(PatientOp::ReadSummary { patient }),
             _ => Err(NotMine::new(NAME, op)),
         }
@@ -124,10 +118,7 @@ impl Workload for Patients {
             let reads = (0..patients).flat_map(|n| {
                 let patient = format!("p{n}");
                 [
-                    PatientOp::ReadEntries {
-                        patient: patient.clone(),
-                    }
-                    .into(),
+                    PatientOp::ReadEntries { patient: patient.clone() }.into(),
                     PatientOp::ReadSummary { patient }.into(),
                 ]
             });
@@ -136,11 +127,8 @@ impl Workload for Patients {
     }
 
     fn checkers(&self, _plan: &Plan) -> Vec<Box<dyn Checker>> {
-        let summaries = RegisterNames {
-            read: "read-summary".into(),
-            write: "write-summary".into(),
-            cas: None,
-        };
+        let summaries =
+            RegisterNames { read: "read-summary".into(), write: "write-summary".into(), cas: None };
         vec![
             Box::new(Linearizable::new(GrowSet::new("append-entry", "read-entries"))),
             Box::new(Linearizable::new(Register { names: summaries })),
@@ -168,11 +156,7 @@ impl Generator for Load {
     fn next(&mut self, ask: Ask) -> Next {
         let patient = format!("p{}", self.patients.next(&mut self.rng));
         let reads = ENTRY_READS + SUMMARY_READS;
-        let writes = if only_reads(ask, self.nodes) {
-            0
-        } else {
-            APPENDS + SUMMARY_WRITES
-        };
+        let writes = if only_reads(ask, self.nodes) { 0 } else { APPENDS + SUMMARY_WRITES };
         let draw = self.rng.below(reads + writes);
         let op = if draw < ENTRY_READS {
             PatientOp::ReadEntries { patient }
@@ -182,14 +166,8 @@ impl Generator for Load {
             self.written += 1;
             let n = self.written;
             match draw < reads + APPENDS {
-                true => PatientOp::AppendEntry {
-                    patient,
-                    entry: format!("e{n}"),
-                },
-                false => PatientOp::WriteSummary {
-                    patient,
-                    text: format!("s{n}"),
-                },
+                true => PatientOp::AppendEntry { patient, entry: format!("e{n}") },
+                false => PatientOp::WriteSummary { patient, text: format!("s{n}") },
             }
         };
         Next::Op(op.into())

@@ -79,9 +79,7 @@ impl TryFrom<&Op> for RegisterOp {
             }
             ("cas", &Some(Key::Int(key))) => match op.value.as_array().map(Vec::as_slice) {
                 Some([from, to]) => {
-                    from.as_i64()
-                        .zip(to.as_i64())
-                        .map(|(from, to)| RegisterOp::Cas { key, from, to })
+                    from.as_i64().zip(to.as_i64()).map(|(from, to)| RegisterOp::Cas { key, from, to })
                 }
                 _ => None,
             },

@@ -27,12 +27,7 @@ fn check_run(args: &CheckArgs) -> anyhow::Result<Judgement> {
     judge::save(&dir, &plan, &history, &judgement)?;
     show(
         args,
-        &Judged {
-            dir: Some(dir.path()),
-            plan: Some(&plan),
-            history: &history,
-            judgement: &judgement,
-        },
+        &Judged { dir: Some(dir.path()), plan: Some(&plan), history: &history, judgement: &judgement },
     )?;
     Ok(judgement)
 }
@@ -43,10 +38,7 @@ fn check_file(args: &CheckArgs, path: &Path) -> anyhow::Result<Judgement> {
             Some(checker) => vec![checker],
             None => {
                 let known: Vec<_> = ordeal_checkers::MODELS.iter().map(|m| m.about.name).collect();
-                return usage(format!(
-                    "there is no model `{name}`; there are: {}",
-                    known.join(", ")
-                ));
+                return usage(format!("there is no model `{name}`; there are: {}", known.join(", ")));
             }
         },
         (None, Some(name)) => resolve::find_workload(name)?.checkers(&nothing_planned(name)),
@@ -54,15 +46,7 @@ fn check_file(args: &CheckArgs, path: &Path) -> anyhow::Result<Judgement> {
     };
     let history = judge::read_history(path)?;
     let judgement = Judgement::of(judge::judge(&checkers, &history));
-    show(
-        args,
-        &Judged {
-            dir: None,
-            plan: None,
-            history: &history,
-            judgement: &judgement,
-        },
-    )?;
+    show(args, &Judged { dir: None, plan: None, history: &history, judgement: &judgement })?;
     Ok(judgement)
 }
 

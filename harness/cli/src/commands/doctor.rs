@@ -52,27 +52,19 @@ fn check_sandbox() -> anyhow::Result<Check> {
         true => Ok("user, mount, PID, IPC and network namespaces work".to_owned()),
         false => Err(String::from_utf8_lossy(&probe.stderr).trim().to_owned()),
     };
-    Ok(Check {
-        name: "sandbox",
-        found,
-        vital: true,
-    })
+    Ok(Check { name: "sandbox", found, vital: true })
 }
 
 fn check_iptables() -> Check {
     let found = match ordeal_nemesis::machine().iptables_restore {
         Some(path) => Ok(format!("{} makes partitions", path.display())),
-        None => Err(
-            "not installed: partitions use the built-in fallback (poisoned neighbour entries), which \
+        None => {
+            Err("not installed: partitions use the built-in fallback (poisoned neighbour entries), which \
                      drops as well; `apt-get install iptables`"
-                .to_owned(),
-        ),
+                .to_owned())
+        }
     };
-    Check {
-        name: "iptables",
-        found,
-        vital: false,
-    }
+    Check { name: "iptables", found, vital: false }
 }
 
 fn check_fuse() -> Check {
@@ -81,11 +73,7 @@ fn check_fuse() -> Check {
         Ok(_) => Ok("/dev/fuse can be opened; no fault of this version uses it".to_owned()),
         Err(e) => Err(format!("/dev/fuse: {e}; no fault of this version uses it")),
     };
-    Check {
-        name: "fuse",
-        found,
-        vital: false,
-    }
+    Check { name: "fuse", found, vital: false }
 }
 
 fn check_ptrace() -> Check {
@@ -93,15 +81,9 @@ fn check_ptrace() -> Check {
         std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_else(|_| "0".to_owned());
     let found = match scope.trim() {
         "0" | "1" => Ok("children can be traced; no fault of this version uses it".to_owned()),
-        other => Err(format!(
-            "kernel.yama.ptrace_scope is {other}; no fault of this version uses ptrace"
-        )),
+        other => Err(format!("kernel.yama.ptrace_scope is {other}; no fault of this version uses ptrace")),
     };
-    Check {
-        name: "ptrace",
-        found,
-        vital: false,
-    }
+    Check { name: "ptrace", found, vital: false }
 }
 
 /// Third-party systems: whether they are installed. Reference targets come with the binary.
@@ -125,9 +107,5 @@ fn check_system(entry: &ordeal_targets::Entry) -> Option<Check> {
         Ok(Some(launch)) => Ok(launch.program.display().to_string()),
         Err(e) => Err(format!("{e}; it cannot be audited until then")),
     };
-    Some(Check {
-        name: entry.name,
-        found,
-        vital: false,
-    })
+    Some(Check { name: entry.name, found, vital: false })
 }

@@ -6,13 +6,7 @@ use crate::args::{ListArgs, Listed};
 use crate::exit::{Exit, print};
 
 pub(crate) fn main(args: &ListArgs) -> anyhow::Result<Exit> {
-    let all = [
-        Listed::Targets,
-        Listed::Workloads,
-        Listed::Faults,
-        Listed::Checkers,
-        Listed::Bugs,
-    ];
+    let all = [Listed::Targets, Listed::Workloads, Listed::Faults, Listed::Checkers, Listed::Bugs];
     let listed: &[Listed] = match &args.what {
         Some(one) => std::slice::from_ref(one),
         None => &all,
@@ -35,11 +29,7 @@ fn write_list(out: &mut String, what: Listed) -> std::fmt::Result {
             for target in ordeal_targets::TARGETS {
                 row(out, target.name, target.about)?;
                 for option in target.options {
-                    row(
-                        out,
-                        &format!("    -o {}={}", option.name, option.default),
-                        option.about,
-                    )?;
+                    row(out, &format!("    -o {}={}", option.name, option.default), option.about)?;
                 }
             }
         }

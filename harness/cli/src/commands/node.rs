@@ -6,16 +6,9 @@ use crate::exit::{Exit, usage};
 pub(crate) fn main(args: &NodeArgs) -> anyhow::Result<Exit> {
     let node = ordeal_targets::find(&args.pattern).and_then(|entry| entry.node);
     let Some(node) = node else {
-        let known: Vec<_> = ordeal_targets::TARGETS
-            .iter()
-            .filter(|t| t.node.is_some())
-            .map(|t| t.name)
-            .collect();
-        return usage(format!(
-            "`{}` is no reference target; there are: {}",
-            args.pattern,
-            known.join(", ")
-        ));
+        let known: Vec<_> =
+            ordeal_targets::TARGETS.iter().filter(|t| t.node.is_some()).map(|t| t.name).collect();
+        return usage(format!("`{}` is no reference target; there are: {}", args.pattern, known.join(", ")));
     };
     // What a node says goes to its standard error, which the harness collects.
     tracing_subscriber::fmt()

@@ -57,10 +57,8 @@ fn inside(resolved: Resolved, dir: &RunDir, keep_data: bool) -> anyhow::Result<J
     start_log(&dir.log())?;
     // Best effort: a file system without symbolic links is no reason not to audit.
     let _ = dir.mark_latest();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start threads")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     let progress = Arc::new(Progress::default());
     let watcher = Watcher::start(Arc::clone(&progress));
     let ran = runtime.block_on(async {
@@ -83,15 +81,10 @@ fn inside(resolved: Resolved, dir: &RunDir, keep_data: bool) -> anyhow::Result<J
     let (plan, history, judgement) = judge::judge_run(dir)?;
     judge::save(dir, &plan, &history, &judgement)?;
     if judgement.verdict == Verdict::Valid && !keep_data {
-        dir.drop_data()
-            .with_context(|| format!("cannot delete the nodes' data in {at}"))?;
+        dir.drop_data().with_context(|| format!("cannot delete the nodes' data in {at}"))?;
     }
-    let judged = Judged {
-        dir: Some(dir.path()),
-        plan: Some(&plan),
-        history: &history,
-        judgement: &judgement,
-    };
+    let judged =
+        Judged { dir: Some(dir.path()), plan: Some(&plan), history: &history, judgement: &judgement };
     print(&ordeal_report::text(&judged, style()));
     Ok(judgement)
 }
@@ -106,11 +99,7 @@ fn create_dir(args: &RunArgs, resolved: &Resolved) -> anyhow::Result<RunDir> {
         return RunDir::create(out).map_err(|e| refused(out, e).into());
     }
     let kind = format!("{}-{}", plan.target, plan.workload);
-    let name = format!(
-        "{}-{}",
-        jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"),
-        plan.seed
-    );
+    let name = format!("{}-{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), plan.seed);
     // Two runs may begin in the same second with the same seed.
     let mut path = Path::new("results").join(&kind).join(&name);
     for again in 2.. {
@@ -142,15 +131,11 @@ fn start_log(path: &Path) -> anyhow::Result<()> {
 /// The first Ctrl-C (or TERM, or HUP) ends the run early and in good order; a second one at once.
 fn watch_signals() -> anyhow::Result<watch::Receiver<bool>> {
     let (interrupt, interrupted) = watch::channel(false);
-    let mut signals = [
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-        SignalKind::hangup(),
-    ]
-    .map(signal)
-    .into_iter()
-    .collect::<Result<Vec<_>, _>>()
-    .context("cannot watch for signals")?;
+    let mut signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
+        .map(signal)
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()
+        .context("cannot watch for signals")?;
     tokio::spawn(async move {
         loop {
             let [a, b, c] = &mut signals[..] else { return };

@@ -18,18 +18,12 @@ pub(crate) fn main(args: &ShowArgs) -> anyhow::Result<Exit> {
     let plan = resolve::read_plan(&dir.plan())?;
     let text = std::fs::read_to_string(dir.verdict()).map_err(|e| {
         let at = dir.path().display();
-        UsageError(format!(
-            "{at}: no verdict ({e}); judge the run with `ordeal check {at}`"
-        ))
+        UsageError(format!("{at}: no verdict ({e}); judge the run with `ordeal check {at}`"))
     })?;
     let judgement: Judgement = serde_json::from_str(&text)
         .map_err(|e| UsageError(format!("{}: not a verdict: {e}", dir.verdict().display())))?;
-    let judged = Judged {
-        dir: Some(dir.path()),
-        plan: Some(&plan),
-        history: &history,
-        judgement: &judgement,
-    };
+    let judged =
+        Judged { dir: Some(dir.path()), plan: Some(&plan), history: &history, judgement: &judgement };
     print(&ordeal_report::text(&judged, style()));
     Ok(Exit::Valid)
 }

@@ -110,14 +110,8 @@ fn settle_in(parent: &OwnedFd, raise: bool) -> Result<(), SandboxError> {
 }
 
 pub(super) fn make_mounts_private() -> Result<(), SandboxError> {
-    mount(
-        None::<&str>,
-        "/",
-        None::<&str>,
-        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-        None::<&str>,
-    )
-    .map_err(|e| SandboxError::new("make mounts private", e))
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+        .map_err(|e| SandboxError::new("make mounts private", e))
 }
 
 pub(super) fn mount_proc() -> Result<(), SandboxError> {
@@ -127,15 +121,7 @@ pub(super) fn mount_proc() -> Result<(), SandboxError> {
 }
 
 fn waited_signals() -> SigSet {
-    [
-        Signal::SIGINT,
-        Signal::SIGTERM,
-        Signal::SIGHUP,
-        Signal::SIGQUIT,
-        Signal::SIGCHLD,
-    ]
-    .into_iter()
-    .collect()
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGCHLD].into_iter().collect()
 }
 
 fn block(signals: &SigSet) -> SigSet {

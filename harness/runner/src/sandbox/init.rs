@@ -40,12 +40,7 @@ pub fn wrap(
     args: &[String],
 ) -> Command {
     let mut command = Command::new(harness);
-    command
-        .arg(INIT_COMMAND)
-        .arg(report.as_raw_fd().to_string())
-        .arg(id)
-        .arg(program)
-        .args(args);
+    command.arg(INIT_COMMAND).arg(report.as_raw_fd().to_string()).arg(id).arg(program).args(args);
     let (network, report) = (network.as_raw_fd(), report.as_raw_fd());
     let enter = move || enter_namespaces(network, report);
     // SAFETY: between fork and exec the closure only makes system calls.

@@ -34,21 +34,13 @@ pub enum SandboxError {
 
 impl SandboxError {
     fn new(action: &'static str, errno: Errno) -> Self {
-        SandboxError::Refused {
-            action,
-            errno,
-            remedy: remedy(errno),
-        }
+        SandboxError::Refused { action, errno, remedy: remedy(errno) }
     }
 }
 
 /// What keeps namespaces from working, as far as this machine tells.
 fn remedy(errno: Errno) -> String {
-    let setting = |path: &str| {
-        std::fs::read_to_string(path)
-            .map(|s| s.trim().to_owned())
-            .unwrap_or_default()
-    };
+    let setting = |path: &str| std::fs::read_to_string(path).map(|s| s.trim().to_owned()).unwrap_or_default();
     if setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" {
         return "AppArmor restricts user namespaces here (Ubuntu 23.10 and later): run as root, or `sudo sysctl -w \
                 kernel.apparmor_restrict_unprivileged_userns=0`"

@@ -45,15 +45,9 @@ impl Network {
     /// # Errors
     /// What the kernel refused.
     pub fn build(nodes: usize) -> Result<Self, SandboxError> {
-        let fds = (0..nodes)
-            .map(|_| new_namespace())
-            .collect::<nix::Result<Vec<_>>>();
-        let network = Network {
-            nodes: fds.map_err(|e| SandboxError::new("create a network namespace", e))?,
-        };
-        network
-            .join()
-            .map_err(|e| SandboxError::new("link the nodes' network namespaces", e))?;
+        let fds = (0..nodes).map(|_| new_namespace()).collect::<nix::Result<Vec<_>>>();
+        let network = Network { nodes: fds.map_err(|e| SandboxError::new("create a network namespace", e))? };
+        network.join().map_err(|e| SandboxError::new("link the nodes' network namespaces", e))?;
         Ok(network)
     }
 

@@ -95,12 +95,8 @@ pub(super) struct Netlink {
 impl Netlink {
     pub(super) fn open() -> nix::Result<Self> {
         let kind = SockType::Raw;
-        let socket = socket(
-            AddressFamily::Netlink,
-            kind,
-            SockFlag::SOCK_CLOEXEC,
-            Some(SockProtocol::NetlinkRoute),
-        )?;
+        let socket =
+            socket(AddressFamily::Netlink, kind, SockFlag::SOCK_CLOEXEC, Some(SockProtocol::NetlinkRoute))?;
         connect(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
         Ok(Netlink { socket })
     }
@@ -119,11 +115,7 @@ impl Netlink {
             }
             if u16::from_ne_bytes([answer[4], answer[5]]) == NLMSG_ERROR {
                 let code = i32::from_ne_bytes([answer[16], answer[17], answer[18], answer[19]]);
-                return if code == 0 {
-                    Ok(())
-                } else {
-                    Err(Errno::from_raw(-code))
-                };
+                return if code == 0 { Ok(()) } else { Err(Errno::from_raw(-code)) };
             }
         }
     }
@@ -134,11 +126,7 @@ impl Netlink {
 
     pub(super) fn add_bridge(&self, name: &str) -> nix::Result<()> {
         let message = Message::new(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL).link(0, IFF_UP);
-        self.ask(
-            message
-                .name(IFLA_IFNAME, name)
-                .nested(IFLA_LINKINFO, |m| m.name(IFLA_INFO_KIND, "bridge")),
-        )
+        self.ask(message.name(IFLA_IFNAME, name).nested(IFLA_LINKINFO, |m| m.name(IFLA_INFO_KIND, "bridge")))
     }
 
     /// A pair of linked interfaces: `name` here, as a port of the bridge `master` and up, and `peer` with
@@ -174,21 +162,13 @@ impl Netlink {
         let mut body = [AF_INET, prefix_bits, 0, 0, 0, 0, 0, 0];
         body[4..8].copy_from_slice(&index.to_ne_bytes());
         let message = Message::new(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL).bytes(&body);
-        self.ask(
-            message
-                .attribute(IFA_LOCAL, &ip.octets())
-                .attribute(IFA_ADDRESS, &ip.octets()),
-        )
+        self.ask(message.attribute(IFA_LOCAL, &ip.octets()).attribute(IFA_ADDRESS, &ip.octets()))
     }
 
     /// Pins the hardware address of a neighbour, over whatever was learned.
     pub(super) fn pin_neighbour(&self, index: u32, ip: Ipv4Addr, mac: [u8; 6]) -> nix::Result<()> {
         let message = Message::new(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE).bytes(&neighbour(index));
-        self.ask(
-            message
-                .attribute(NDA_DST, &ip.octets())
-                .attribute(NDA_LLADDR, &mac),
-        )
+        self.ask(message.attribute(NDA_DST, &ip.octets()).attribute(NDA_LLADDR, &mac))
     }
 
     /// Forgets a neighbour, so that its address is learned anew.

@@ -73,39 +73,27 @@ impl Coordinator {
             self.expect_quorum(&patient, deadline).await?;
         }
         let entries = Entries::from([(id, entry)]);
-        self.store_everywhere(Update::Entries { patient, entries }, deadline)
-            .await
+        self.store_everywhere(Update::Entries { patient, entries }, deadline).await
     }
 
     /// Replaces a patient's summary.
     pub(crate) async fn put(&self, patient: Id, request_id: Id, text: String) -> Result<Version, ApiError> {
         let deadline = Instant::now() + self.quorum_timeout;
-        let own = self
-            .replicas
-            .store
-            .register(&patient, Some(&request_id))
-            .map_err(not_done)?;
+        let own = self.replicas.store.register(&patient, Some(&request_id)).map_err(not_done)?;
         let answers = if own.known.is_some() {
             // A retry, and the version is here: nothing to ask for.
             vec![(self.replicas.own, own)]
         } else {
-            let heard = self
-                .query(own, &patient, Some(&request_id), self.quorums.read, deadline)
-                .await;
-            heard
-                .map_err(|why| ApiError::unavailable(why.to_string()))?
-                .answers
+            let heard = self.query(own, &patient, Some(&request_id), self.quorums.read, deadline).await;
+            heard.map_err(|why| ApiError::unavailable(why.to_string()))?.answers
         };
         let floor = match plan_put(&answers, &text) {
             PutPlan::Conflict => {
-                return Err(ApiError::conflict(format!(
-                    "{request_id} was used for another text"
-                )));
+                return Err(ApiError::conflict(format!("{request_id} was used for another text")));
             }
             PutPlan::Resume(cell) => {
                 let version = cell.version.clone();
-                self.store_everywhere(Update::Summary { patient, cell }, deadline)
-                    .await?;
+                self.store_everywhere(Update::Summary { patient, cell }, deadline).await?;
                 return Ok(version);
             }
             PutPlan::Issue { floor } => floor,
@@ -115,25 +103,15 @@ impl Coordinator {
         } else {
             Counter::After(floor)
         };
-        let issue = self
-            .replicas
-            .store
-            .issue(patient.clone(), request_id, text.clone(), counter);
-        let cell = timeout_at(deadline, issue)
-            .await
-            .map_err(|_| own_store_late())?
-            .map_err(not_known)?;
+        let issue = self.replicas.store.issue(patient.clone(), request_id, text.clone(), counter);
+        let cell = timeout_at(deadline, issue).await.map_err(|_| own_store_late())?.map_err(not_known)?;
         if cell.text != text {
             // Another request with this id was quicker.
-            return Err(ApiError::conflict(format!(
-                "{} was used for another text",
-                cell.request_id
-            )));
+            return Err(ApiError::conflict(format!("{} was used for another text", cell.request_id)));
         }
         let version = cell.version.clone();
         let ready = vec![(self.replicas.own, ())];
-        self.replicate(Update::Summary { patient, cell }, ready, deadline)
-            .await?;
+        self.replicate(Update::Summary { patient, cell }, ready, deadline).await?;
         Ok(version)
     }
 
@@ -153,21 +131,14 @@ impl Coordinator {
             }
             RegisterRead::Settled(None) => Ok(None),
             RegisterRead::WriteBack { cell, holders } => {
-                let parcel = Parcel::new(Update::Summary {
-                    patient: patient.clone(),
-                    cell: cell.clone(),
-                });
+                let parcel = Parcel::new(Update::Summary { patient: patient.clone(), cell: cell.clone() });
                 let parcel = parcel.map_err(|why| ApiError::unavailable(why.to_string()))?;
                 let ready = holders.into_iter().map(|node| (node, ())).collect();
-                let written = self
-                    .replicas
-                    .gather(ready, self.quorums.write, deadline, |replicas, node| {
-                        let parcel = Arc::clone(&parcel);
-                        async move { replicas.update(node, &parcel).await }
-                    });
-                written
-                    .await
-                    .map_err(|why| ApiError::unavailable(why.to_string()))?;
+                let written = self.replicas.gather(ready, self.quorums.write, deadline, |replicas, node| {
+                    let parcel = Arc::clone(&parcel);
+                    async move { replicas.update(node, &parcel).await }
+                });
+                written.await.map_err(|why| ApiError::unavailable(why.to_string()))?;
                 Ok(Some(cell))
             }
         }
@@ -187,8 +158,7 @@ impl Coordinator {
             }
             match read_set(&gathered.answers, self.quorums.write) {
                 SetRead::Settled(set) => {
-                    self.repairs
-                        .entries(patient, &set, gathered.answers, gathered.late);
+                    self.repairs.entries(patient, &set, gathered.answers, gathered.late);
                     return Ok(set);
                 }
                 SetRead::Propose(union) => {
@@ -196,15 +166,11 @@ impl Coordinator {
                         heard[node] = Some(set);
                     }
                     let proposal = Set::new(union);
-                    gathered = self
-                        .offer(patient, proposal, Some(&heard), Vec::new(), deadline)
-                        .await?;
+                    gathered = self.offer(patient, proposal, Some(&heard), Vec::new(), deadline).await?;
                 }
             }
         }
-        Err(ApiError::unavailable(
-            "entries kept arriving while they were read",
-        ))
+        Err(ApiError::unavailable("entries kept arriving while they were read"))
     }
 
     /// One round of a read of entries. With `heard`, proposes the set to every replica, sending each what
@@ -243,10 +209,7 @@ impl Coordinator {
         need: usize,
         deadline: Instant,
     ) -> Result<Gathered<Register>, NoQuorum> {
-        let query = Arc::new(Query {
-            patient: patient.clone(),
-            request_id: request_id.cloned(),
-        });
+        let query = Arc::new(Query { patient: patient.clone(), request_id: request_id.cloned() });
         let ready = vec![(self.replicas.own, own)];
         self.replicas
             .gather(ready, need, deadline, |replicas, node| {
@@ -265,25 +228,18 @@ impl Coordinator {
         }
         let own = Register::default();
         let heard = self.query(own, patient, None, need, deadline).await;
-        heard
-            .map(|_| ())
-            .map_err(|why| ApiError::unavailable(why.to_string()))
+        heard.map(|_| ()).map_err(|why| ApiError::unavailable(why.to_string()))
     }
 
     fn acks_needed(&self) -> usize {
-        if self.bug == Some(Bug::W1) {
-            1
-        } else {
-            self.quorums.write
-        }
+        if self.bug == Some(Bug::W1) { 1 } else { self.quorums.write }
     }
 
     /// Stores the update here, then on a write quorum.
     async fn store_everywhere(&self, update: Update, deadline: Instant) -> Result<(), ApiError> {
         let stored = timeout_at(deadline, self.replicas.store.update(update.clone())).await;
         stored.map_err(|_| own_store_late())?.map_err(not_known)?;
-        self.replicate(update, vec![(self.replicas.own, ())], deadline)
-            .await
+        self.replicate(update, vec![(self.replicas.own, ())], deadline).await
     }
 
     /// Sends the update to all but the `ready` replicas, until a write quorum has it.
@@ -295,36 +251,26 @@ impl Coordinator {
     ) -> Result<(), ApiError> {
         let parcel = Parcel::new(update).map_err(|why| ApiError::internal(why.to_string()))?;
         let sloppy = self.bug == Some(Bug::HintCounted);
-        let acks = self
-            .replicas
-            .gather(ready, self.acks_needed(), deadline, |replicas, node| {
-                let parcel = Arc::clone(&parcel);
-                async move {
-                    if sloppy {
-                        return hints::update_or_hint(&replicas, node, &parcel).await;
-                    }
-                    replicas.update(node, &parcel).await
+        let acks = self.replicas.gather(ready, self.acks_needed(), deadline, |replicas, node| {
+            let parcel = Arc::clone(&parcel);
+            async move {
+                if sloppy {
+                    return hints::update_or_hint(&replicas, node, &parcel).await;
                 }
-            });
-        acks.await
-            .map(|_| ())
-            .map_err(|why| ApiError::maybe_done(why.to_string()))
+                replicas.update(node, &parcel).await
+            }
+        });
+        acks.await.map(|_| ()).map_err(|why| ApiError::maybe_done(why.to_string()))
     }
 }
 
 /// How the node compares versions.
 pub(crate) fn version_order(bug: Option<Bug>) -> VersionOrder {
-    if bug == Some(Bug::VersionTies) {
-        VersionOrder::CounterOnly
-    } else {
-        VersionOrder::Total
-    }
+    if bug == Some(Bug::VersionTies) { VersionOrder::CounterOnly } else { VersionOrder::Total }
 }
 
 fn wall_clock_s() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// The own store failed a read, before anything was done.

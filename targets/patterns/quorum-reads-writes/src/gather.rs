@@ -74,10 +74,6 @@ impl Replicas {
         if step == Step::Enough {
             return Ok(Gathered { answers, late });
         }
-        Err(NoQuorum {
-            heard: answers.len(),
-            need,
-            late: !in_time,
-        })
+        Err(NoQuorum { heard: answers.len(), need, late: !in_time })
     }
 }

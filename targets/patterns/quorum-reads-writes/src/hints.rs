@@ -22,10 +22,7 @@ pub(crate) async fn update_or_hint(
     if let Ok(Ok(())) = tokio::time::timeout(HINT_AFTER, replicas.update(node, parcel)).await {
         return Ok(());
     }
-    let hint = Hint {
-        peer: node,
-        update: parcel.update.clone(),
-    };
+    let hint = Hint { peer: node, update: parcel.update.clone() };
     Ok(replicas.store.hint(hint).await?)
 }
 

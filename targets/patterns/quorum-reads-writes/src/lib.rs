@@ -102,12 +102,7 @@ impl Plan {
         }
         let own = args.peers.iter().position(|peer| peer.id == args.id);
         let own = own.ok_or_else(|| anyhow!("--id {} is not among --peers", args.id))?;
-        let bug: Option<Bug> = args
-            .bug
-            .as_deref()
-            .map(str::parse)
-            .transpose()
-            .map_err(anyhow::Error::msg)?;
+        let bug: Option<Bug> = args.bug.as_deref().map(str::parse).transpose().map_err(anyhow::Error::msg)?;
         let write = args.write_quorum.unwrap_or(nodes / 2 + 1);
         let read = if bug == Some(Bug::RPlusW) {
             nodes.saturating_sub(write).max(1)
@@ -148,12 +143,7 @@ async fn serve(
             answer_bytes_max: routes::MESSAGE_BYTES_MAX,
         },
     )?;
-    let replicas = Arc::new(Replicas {
-        nodes: quorums.nodes,
-        own,
-        store: Arc::clone(&store),
-        peers,
-    });
+    let replicas = Arc::new(Replicas { nodes: quorums.nodes, own, store: Arc::clone(&store), peers });
     let delivering =
         (bug == Some(Bug::HintCounted)).then(|| tokio::spawn(hints::deliver(Arc::clone(&replicas))));
     let failed = store.failed();

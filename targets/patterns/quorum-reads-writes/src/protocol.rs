@@ -215,11 +215,7 @@ pub(crate) enum Step {
 impl<T> Round<T> {
     /// A round that needs `need` of `nodes` answers.
     pub(crate) fn new(nodes: usize, need: usize) -> Self {
-        Round {
-            need,
-            open: vec![true; nodes],
-            answers: Vec::with_capacity(nodes),
-        }
+        Round { need, open: vec![true; nodes], answers: Vec::with_capacity(nodes) }
     }
 
     /// An answer. A second one of the same node is not counted.
@@ -280,9 +276,7 @@ pub(crate) fn plan_put(answers: &[(usize, Register)], text: &str) -> PutPlan {
         return PutPlan::Resume(cell.clone());
     }
     let cells = answers.iter().filter_map(|(_, register)| register.cell.as_ref());
-    PutPlan::Issue {
-        floor: cells.map(|cell| cell.version.counter).max().unwrap_or(0),
-    }
+    PutPlan::Issue { floor: cells.map(|cell| cell.version.counter).max().unwrap_or(0) }
 }
 
 /// What to do after the first round of a summary's read.
@@ -297,13 +291,7 @@ pub(crate) enum RegisterRead {
 /// The newest cell among the answers; of equals, the first heard.
 pub(crate) fn newest(order: VersionOrder, answers: &[(usize, Register)]) -> Option<&Cell> {
     let cells = answers.iter().filter_map(|(_, register)| register.cell.as_ref());
-    cells.reduce(|best, cell| {
-        if order.replaces(cell, Some(best)) {
-            cell
-        } else {
-            best
-        }
-    })
+    cells.reduce(|best, cell| if order.replaces(cell, Some(best)) { cell } else { best })
 }
 
 /// Decides on a read from the answers of a read quorum.
@@ -317,21 +305,13 @@ pub(crate) fn read_register(
     };
     let holders: Vec<usize> = answers
         .iter()
-        .filter(|(_, register)| {
-            register
-                .cell
-                .as_ref()
-                .is_some_and(|held| !order.replaces(cell, Some(held)))
-        })
+        .filter(|(_, register)| register.cell.as_ref().is_some_and(|held| !order.replaces(cell, Some(held))))
         .map(|(node, _)| *node)
         .collect();
     if holders.len() >= write_quorum {
         return RegisterRead::Settled(Some(cell.clone()));
     }
-    RegisterRead::WriteBack {
-        cell: cell.clone(),
-        holders,
-    }
+    RegisterRead::WriteBack { cell: cell.clone(), holders }
 }
 
 /// What to do after a round of a read of the entries.
@@ -360,11 +340,7 @@ pub(crate) fn union(answers: &[(usize, Arc<Entries>)]) -> Arc<Entries> {
 pub(crate) fn read_set(answers: &[(usize, Arc<Entries>)], write_quorum: usize) -> SetRead {
     let union = union(answers);
     let agreed = answers.iter().filter(|(_, set)| *set == union).count();
-    if agreed >= write_quorum {
-        SetRead::Settled(union)
-    } else {
-        SetRead::Propose(union)
-    }
+    if agreed >= write_quorum { SetRead::Settled(union) } else { SetRead::Propose(union) }
 }
 
 #[cfg(test)]

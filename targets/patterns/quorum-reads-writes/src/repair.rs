@@ -23,11 +23,7 @@ pub(crate) struct Repairs {
 
 impl Repairs {
     pub(crate) fn new(replicas: Arc<Replicas>, order: VersionOrder) -> Self {
-        Repairs {
-            replicas,
-            order,
-            free: Arc::new(Semaphore::new(REPAIRS_MAX)),
-        }
+        Repairs { replicas, order, free: Arc::new(Semaphore::new(REPAIRS_MAX)) }
     }
 
     /// Brings a settled summary to the replicas that answered with an older one, in the background.
@@ -41,12 +37,8 @@ impl Repairs {
         let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
             return;
         };
-        let (replicas, order, patient, cell) = (
-            Arc::clone(&self.replicas),
-            self.order,
-            patient.clone(),
-            cell.clone(),
-        );
+        let (replicas, order, patient, cell) =
+            (Arc::clone(&self.replicas), self.order, patient.clone(), cell.clone());
         tokio::spawn(async move {
             let _permit = permit;
             let mut answers = answers.into_iter();

@@ -113,11 +113,7 @@ impl Replicas {
         missing: Entries,
         expected: &Set,
     ) -> Result<Arc<Entries>, ReplicaError> {
-        let offer = Offer {
-            patient: patient.clone(),
-            entries: missing,
-            digest: expected.digest,
-        };
+        let offer = Offer { patient: patient.clone(), entries: missing, digest: expected.digest };
         let holding = if node == self.own {
             take_offer(&self.store, offer).await?.map(|set| set.entries)
         } else {
@@ -130,11 +126,7 @@ impl Replicas {
 
 /// A replica's side of an offer: merge durably, then answer with one moment's whole set.
 pub(crate) async fn take_offer(store: &Store, offer: Offer) -> Result<Option<Set>, StoreError> {
-    let Offer {
-        patient,
-        entries,
-        digest,
-    } = offer;
+    let Offer { patient, entries, digest } = offer;
     if !entries.is_empty() {
         let patient = patient.clone();
         store.update(Update::Entries { patient, entries }).await?;

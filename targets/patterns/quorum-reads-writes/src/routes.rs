@@ -67,14 +67,8 @@ async fn append(
     Path(patient): Path<Id>,
     Json(new): Json<NewEntry>,
 ) -> Result<Answer<Value>, ApiError> {
-    let NewEntry {
-        request_id,
-        kind,
-        text,
-    } = new;
-    node.coordinator
-        .append(patient, request_id.clone(), Entry { kind, text })
-        .await?;
+    let NewEntry { request_id, kind, text } = new;
+    node.coordinator.append(patient, request_id.clone(), Entry { kind, text }).await?;
     Ok(Answer(json!({ "entry": request_id })))
 }
 
@@ -107,10 +101,7 @@ async fn entries(
         let entries = set.keys().collect();
         return Ok(Answer(EntriesAnswer { entries }).into_response());
     }
-    let entries = set
-        .iter()
-        .map(|(entry, content)| FullEntry { entry, content })
-        .collect();
+    let entries = set.iter().map(|(entry, content)| FullEntry { entry, content }).collect();
     Ok(Answer(EntriesAnswer { entries }).into_response())
 }
 

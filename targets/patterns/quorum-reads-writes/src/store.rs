@@ -116,13 +116,7 @@ pub(crate) struct Hint {
 
 enum Change {
     Update(Update, oneshot::Sender<()>),
-    Issue {
-        patient: Id,
-        request_id: Id,
-        text: String,
-        counter: Counter,
-        done: oneshot::Sender<Cell>,
-    },
+    Issue { patient: Id, request_id: Id, text: String, counter: Counter, done: oneshot::Sender<Cell> },
     Hint(Hint, oneshot::Sender<()>),
     DropHint(u64, oneshot::Sender<()>),
 }
@@ -142,28 +136,19 @@ impl Store {
         std::fs::create_dir_all(directory)?;
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES);
-        let database = builder
-            .create(directory.join("replica.redb"))
-            .map_err(database_error)?;
+        let database = builder.create(directory.join("replica.redb")).map_err(database_error)?;
         tables::prepare(&database, &options.node)?;
         let database = Arc::new(database);
         let (changes, queue) = sync_channel(QUEUE_MAX);
         let (alive, running) = watch::channel(());
         let writing = Arc::clone(&database);
-        let writer = std::thread::Builder::new()
-            .name("store".to_owned())
-            .spawn(move || {
-                if let Err(why) = write_all(&writing, &queue, &options) {
-                    tracing::error!(%why, "the store cannot be written");
-                }
-                drop(alive);
-            })?;
-        Ok(Store {
-            database,
-            changes: Some(changes),
-            writer: Some(writer),
-            running,
-        })
+        let writer = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
+            if let Err(why) = write_all(&writing, &queue, &options) {
+                tracing::error!(%why, "the store cannot be written");
+            }
+            drop(alive);
+        })?;
+        Ok(Store { database, changes: Some(changes), writer: Some(writer), running })
     }
 
     /// The summary, and what the request id led to.
@@ -210,14 +195,7 @@ impl Store {
         text: String,
         counter: Counter,
     ) -> Result<Cell, StoreError> {
-        self.change(|done| Change::Issue {
-            patient,
-            request_id,
-            text,
-            counter,
-            done,
-        })
-        .await
+        self.change(|done| Change::Issue { patient, request_id, text, counter, done }).await
     }
 
     /// Keeps a hint durably.
@@ -341,13 +319,7 @@ fn apply(
             };
             tell(done, ())
         }
-        Change::Issue {
-            patient,
-            request_id,
-            text,
-            counter,
-            done,
-        } => {
+        Change::Issue { patient, request_id, text, counter, done } => {
             if let Some(known) = tables.known(&patient, &request_id)? {
                 return Ok(tell(done, known));
             }
@@ -356,15 +328,8 @@ fn apply(
                 Counter::After(floor) => floor.max(held) + 1,
                 Counter::Exactly(counter) => counter,
             };
-            let version = crate::protocol::Version {
-                counter,
-                node: options.node.clone(),
-            };
-            let cell = Cell {
-                version,
-                request_id,
-                text,
-            };
+            let version = crate::protocol::Version { counter, node: options.node.clone() };
+            let cell = Cell { version, request_id, text };
             *changed |= tables.put_summary(&patient, &cell, options.order)?;
             tell(done, cell)
         }

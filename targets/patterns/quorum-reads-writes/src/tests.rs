@@ -38,10 +38,7 @@ impl TestCluster {
         }
         let peers: Vec<Peer> = (1..)
             .zip(&listeners)
-            .map(|(n, listener)| Peer {
-                id: format!("n{n}"),
-                address: listener.local_addr().unwrap(),
-            })
+            .map(|(n, listener)| Peer { id: format!("n{n}"), address: listener.local_addr().unwrap() })
             .collect();
         let args = |peer: &Peer| Args {
             id: peer.id.clone(),
@@ -85,11 +82,7 @@ impl TestCluster {
         for node in nodes {
             let running = self.nodes[node].take().unwrap();
             running.stop.send(()).unwrap();
-            tokio::time::timeout(PATIENCE, running.ended)
-                .await
-                .unwrap()
-                .unwrap()
-                .unwrap();
+            tokio::time::timeout(PATIENCE, running.ended).await.unwrap().unwrap().unwrap();
         }
     }
 
@@ -148,67 +141,38 @@ fn id(text: &str) -> Id {
 }
 
 fn half_written_summary() -> Update {
-    let version = Version {
-        counter: 1,
-        node: "n1".to_owned(),
-    };
+    let version = Version { counter: 1, node: "n1".to_owned() };
     let (request_id, text) = (id("r-half"), "half".to_owned());
-    let cell = Cell {
-        version,
-        request_id,
-        text,
-    };
+    let cell = Cell { version, request_id, text };
     let patient = id("p1");
     Update::Summary { patient, cell }
 }
 
 fn half_written_entry() -> Update {
-    let entry = protocol::Entry {
-        kind: protocol::Kind::Lab,
-        text: String::new(),
-    };
-    Update::Entries {
-        patient: id("p1"),
-        entries: protocol::Entries::from([(id("e-half"), entry)]),
-    }
+    let entry = protocol::Entry { kind: protocol::Kind::Lab, text: String::new() };
+    Update::Entries { patient: id("p1"), entries: protocol::Entries::from([(id("e-half"), entry)]) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_clinic_serves_the_contract() {
     let cluster = TestCluster::with_all(None).await;
-    assert_eq!(
-        cluster.get(2, "/health").await.1,
-        json!({"id": "n3", "ready": true})
-    );
+    assert_eq!(cluster.get(2, "/health").await.1, json!({"id": "n3", "ready": true}));
     assert_eq!(cluster.entries(0).await, json!([]));
     assert_eq!(
         cluster.get(4, "/patients/p1/summary").await,
         (StatusCode::OK, json!({"text": null, "version": null}))
     );
-    assert_eq!(
-        cluster.append(0, "r-2").await,
-        (StatusCode::OK, json!({"entry": "r-2"}))
-    );
+    assert_eq!(cluster.append(0, "r-2").await, (StatusCode::OK, json!({"entry": "r-2"})));
     assert_eq!(cluster.append(3, "r-1").await.0, StatusCode::OK);
-    assert_eq!(
-        cluster.append(1, "r-1").await.0,
-        StatusCode::OK,
-        "a retry elsewhere"
-    );
+    assert_eq!(cluster.append(1, "r-1").await.0, StatusCode::OK, "a retry elsewhere");
     for node in 0..5 {
         assert_eq!(cluster.entries(node).await, json!(["r-1", "r-2"]));
     }
     let (_, full) = cluster.get(4, "/patients/p1/entries?full=true").await;
-    assert_eq!(
-        full["entries"][0],
-        json!({"entry": "r-1", "kind": "lab", "text": "of r-1"})
-    );
+    assert_eq!(full["entries"][0], json!({"entry": "r-1", "kind": "lab", "text": "of r-1"}));
 
     let (status, first) = cluster.put(0, "s-1", "one").await;
-    assert_eq!(
-        (status, &first),
-        (StatusCode::OK, &json!({"version": {"counter": 1, "node": "n1"}}))
-    );
+    assert_eq!((status, &first), (StatusCode::OK, &json!({"version": {"counter": 1, "node": "n1"}})));
     assert_eq!(cluster.summary(4).await, "one");
     let (_, second) = cluster.put(4, "s-2", "two").await;
     assert_eq!(second["version"], json!({"counter": 2, "node": "n5"}));
@@ -223,62 +187,25 @@ async fn malformed_requests_are_refused_with_a_reason() {
     let mut cluster = TestCluster::new(None).await;
     cluster.start([0]).await;
     let http = &cluster.http;
-    let (entries, summary) = (
-        cluster.url(0, "/patients/p1/entries"),
-        cluster.url(0, "/patients/p1/summary"),
-    );
+    let (entries, summary) = (cluster.url(0, "/patients/p1/entries"), cluster.url(0, "/patients/p1/summary"));
     let long = json!({"request_id": "r", "text": "x".repeat(routes::BODY_BYTES_MAX)}).to_string();
     let cases = [
         (http.post(&entries).body("{"), 400, "EOF"),
-        (
-            http.post(&entries).body(r#"{"kind": "lab", "text": ""}"#),
-            400,
-            "request_id",
-        ),
-        (
-            http.post(&entries)
-                .body(r#"{"request_id": "", "kind": "lab", "text": ""}"#),
-            400,
-            "1 to 128 bytes",
-        ),
-        (
-            http.post(&entries)
-                .body(r#"{"request_id": "r", "kind": "x", "text": ""}"#),
-            400,
-            "prescription",
-        ),
-        (
-            http.put(&summary).body(r#"{"request_id": "r", "text": 3}"#),
-            400,
-            "string",
-        ),
-        (
-            http.put(&summary)
-                .body(r#"{"request_id": "r", "text": "", "more": 1}"#),
-            400,
-            "more",
-        ),
+        (http.post(&entries).body(r#"{"kind": "lab", "text": ""}"#), 400, "request_id"),
+        (http.post(&entries).body(r#"{"request_id": "", "kind": "lab", "text": ""}"#), 400, "1 to 128 bytes"),
+        (http.post(&entries).body(r#"{"request_id": "r", "kind": "x", "text": ""}"#), 400, "prescription"),
+        (http.put(&summary).body(r#"{"request_id": "r", "text": 3}"#), 400, "string"),
+        (http.put(&summary).body(r#"{"request_id": "r", "text": "", "more": 1}"#), 400, "more"),
         (http.put(&summary).body(long), 413, "too long"),
-        (
-            http.get(cluster.url(0, "/patients/a%20b/summary")),
-            400,
-            "not ' '",
-        ),
-        (
-            http.get(cluster.url(0, "/patients/p1/entries?full=maybe")),
-            400,
-            "full",
-        ),
+        (http.get(cluster.url(0, "/patients/a%20b/summary")), 400, "not ' '"),
+        (http.get(cluster.url(0, "/patients/p1/entries?full=maybe")), 400, "full"),
         (http.get(cluster.url(0, "/patients")), 404, "path"),
         (http.delete(&summary), 405, "method"),
     ];
     for (request, status, reason) in cases {
         let (got, body) = answer(request).await;
         assert_eq!(got.as_u16(), status, "{body}");
-        assert!(
-            body["error"].as_str().unwrap().contains(reason),
-            "{body} does not say {reason}"
-        );
+        assert!(body["error"].as_str().unwrap().contains(reason), "{body} does not say {reason}");
         assert_eq!(body["definite"], true);
     }
 }
@@ -293,10 +220,7 @@ async fn a_request_id_cannot_be_used_for_something_else() {
         assert_eq!((status, &body["definite"]), (StatusCode::CONFLICT, &json!(true)));
     }
     let other = json!({"request_id": "r-1", "kind": "history", "text": ""});
-    let post = cluster
-        .http
-        .post(cluster.url(0, "/patients/p1/entries"))
-        .json(&other);
+    let post = cluster.http.post(cluster.url(0, "/patients/p1/entries")).json(&other);
     assert_eq!(answer(post).await.0, StatusCode::CONFLICT);
 }
 
@@ -306,45 +230,26 @@ async fn two_nodes_down_are_survived_and_three_are_refused() {
     cluster.stop([3, 4]).await;
     assert_eq!(cluster.append(0, "r-1").await.0, StatusCode::OK);
     assert_eq!(cluster.put(1, "s-1", "one").await.0, StatusCode::OK);
-    assert_eq!(
-        (cluster.entries(2).await, cluster.summary(2).await),
-        (json!(["r-1"]), json!("one"))
-    );
+    assert_eq!((cluster.entries(2).await, cluster.summary(2).await), (json!(["r-1"]), json!("one")));
 
     cluster.stop([2]).await;
     for path in ["/patients/p1/entries", "/patients/p1/summary"] {
         let (status, body) = cluster.get(0, path).await;
-        assert_eq!(
-            (status, &body["definite"]),
-            (StatusCode::SERVICE_UNAVAILABLE, &json!(true)),
-            "{body}"
-        );
+        assert_eq!((status, &body["definite"]), (StatusCode::SERVICE_UNAVAILABLE, &json!(true)), "{body}");
     }
     let (status, body) = cluster.put(0, "s-2", "two").await;
-    assert_eq!(
-        (status, &body["definite"]),
-        (StatusCode::SERVICE_UNAVAILABLE, &json!(true))
-    );
+    assert_eq!((status, &body["definite"]), (StatusCode::SERVICE_UNAVAILABLE, &json!(true)));
     // By now the node knows whom it cannot reach, so nothing is stored before the refusal.
     let (status, body) = cluster.append(0, "r-2").await;
-    assert_eq!(
-        (status, &body["definite"]),
-        (StatusCode::SERVICE_UNAVAILABLE, &json!(true))
-    );
+    assert_eq!((status, &body["definite"]), (StatusCode::SERVICE_UNAVAILABLE, &json!(true)));
 
     // The two that missed everything are brought up to date by being asked.
     cluster.start([3, 4]).await;
     cluster.stop([0]).await;
-    assert_eq!(
-        (cluster.entries(4).await, cluster.summary(4).await),
-        (json!(["r-1"]), json!("one"))
-    );
+    assert_eq!((cluster.entries(4).await, cluster.summary(4).await), (json!(["r-1"]), json!("one")));
     cluster.stop([1]).await;
     cluster.start([2]).await;
-    assert_eq!(
-        (cluster.entries(3).await, cluster.summary(3).await),
-        (json!(["r-1"]), json!("one"))
-    );
+    assert_eq!((cluster.entries(3).await, cluster.summary(3).await), (json!(["r-1"]), json!("one")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -353,10 +258,7 @@ async fn an_append_that_loses_its_quorum_half_way_is_not_definite() {
     cluster.start([0]).await;
     // Nothing was asked of the others yet, so the node finds out only after its own store has the entry.
     let (status, body) = cluster.append(0, "r-1").await;
-    assert_eq!(
-        (status, &body["definite"]),
-        (StatusCode::GATEWAY_TIMEOUT, &json!(false))
-    );
+    assert_eq!((status, &body["definite"]), (StatusCode::GATEWAY_TIMEOUT, &json!(false)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -390,14 +292,8 @@ async fn concurrent_clients_lose_nothing_and_reads_only_grow() {
         let cluster = Arc::clone(&cluster);
         writers.spawn(async move {
             for n in 0..10 {
-                assert_eq!(
-                    cluster.append(node, &format!("e-{node}-{n}")).await.0,
-                    StatusCode::OK
-                );
-                assert_eq!(
-                    cluster.put(node, &format!("s-{node}-{n}"), "x").await.0,
-                    StatusCode::OK
-                );
+                assert_eq!(cluster.append(node, &format!("e-{node}-{n}")).await.0, StatusCode::OK);
+                assert_eq!(cluster.put(node, &format!("s-{node}-{n}"), "x").await.0, StatusCode::OK);
             }
         });
     }
@@ -420,9 +316,7 @@ fn arguments_that_break_the_promise_are_refused() {
     let args = |id: &str, read, write, bug: Option<&str>| Args {
         id: id.to_owned(),
         listen: "127.0.0.1:1".parse().unwrap(),
-        peers: (1..=5)
-            .map(|n| format!("n{n}=127.0.0.1:{n}").parse().unwrap())
-            .collect(),
+        peers: (1..=5).map(|n| format!("n{n}=127.0.0.1:{n}").parse().unwrap()).collect(),
         data_dir: Path::new("nowhere").to_owned(),
         read_quorum: read,
         write_quorum: write,
@@ -445,19 +339,10 @@ fn arguments_that_break_the_promise_are_refused() {
 #[test]
 fn the_contract_names_what_the_node_serves() {
     let contract = include_str!("../../../../workloads/src/patients/openapi.yaml");
-    let paths: Vec<&str> = contract
-        .lines()
-        .filter_map(|line| line.strip_prefix("  /"))
-        .collect();
-    assert_eq!(
-        paths,
-        ["patients/{id}/entries:", "patients/{id}/summary:", "health:"]
-    );
+    let paths: Vec<&str> = contract.lines().filter_map(|line| line.strip_prefix("  /")).collect();
+    assert_eq!(paths, ["patients/{id}/entries:", "patients/{id}/summary:", "health:"]);
     for status in ["200", "400", "409", "413", "429", "500", "503", "504"] {
-        assert!(
-            contract.contains(&format!("\"{status}\":")),
-            "{status} is not in the contract"
-        );
+        assert!(contract.contains(&format!("\"{status}\":")), "{status} is not in the contract");
     }
     for kind in ["history", "lab", "prescription"] {
         let parsed: Result<protocol::Kind, _> = serde_json::from_value(kind.into());

@@ -44,22 +44,12 @@ enum CompareTo<'a> {
 impl<'a> Compare<'a> {
     /// The key holds this value.
     pub(super) fn value(key: &'a str, value: &'a str) -> Self {
-        Compare {
-            key,
-            target: "VALUE",
-            result: "EQUAL",
-            to: CompareTo::Value(value),
-        }
+        Compare { key, target: "VALUE", result: "EQUAL", to: CompareTo::Value(value) }
     }
 
     /// The key does not exist.
     pub(super) fn absent(key: &'a str) -> Self {
-        Compare {
-            key,
-            target: "VERSION",
-            result: "EQUAL",
-            to: CompareTo::Version("0"),
-        }
+        Compare { key, target: "VERSION", result: "EQUAL", to: CompareTo::Version("0") }
     }
 }
 

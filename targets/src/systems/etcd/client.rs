@@ -19,10 +19,7 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn new(serializable: bool, guards: usize) -> Self {
-        Settings {
-            serializable,
-            guards: (0..guards).map(|n| base64(format!("ordeal/guard/{n}"))).collect(),
-        }
+        Settings { serializable, guards: (0..guards).map(|n| base64(format!("ordeal/guard/{n}"))).collect() }
     }
 }
 
@@ -34,22 +31,15 @@ pub(super) struct EtcdClient {
 
 impl EtcdClient {
     pub(super) fn new(address: SocketAddr, settings: Arc<Settings>) -> Self {
-        EtcdClient {
-            http: HttpClient::new(address),
-            settings,
-        }
+        EtcdClient { http: HttpClient::new(address), settings }
     }
 
     /// Reads a key.
     pub(super) async fn read(&mut self, key: &str) -> Outcome {
-        let range = Range {
-            key: &base64(key),
-            serializable: self.settings.serializable,
-        };
+        let range = Range { key: &base64(key), serializable: self.settings.serializable };
         let answer = self.http.json(Method::POST, "/v3/kv/range", &range).await;
-        let reply = result(Effect::Read, judge_reply(answer), |body| {
-            serde_json::from_slice::<RangeReply>(body)
-        });
+        let reply =
+            result(Effect::Read, judge_reply(answer), |body| serde_json::from_slice::<RangeReply>(body));
         reply.map_or_else(|failed| failed, |range| Outcome::Ok(range.versioned()))
     }
 
@@ -62,18 +52,11 @@ impl EtcdClient {
         let expected = from.as_ref().map(|from| Compare::value(&key, from));
         let txn = Txn {
             compare: guards.chain(expected).collect(),
-            success: [
-                Request::Put {
-                    key: &key,
-                    value: &to,
-                },
-                Request::Range { key: &key },
-            ],
+            success: [Request::Put { key: &key, value: &to }, Request::Range { key: &key }],
         };
         let answer = self.http.json(Method::POST, "/v3/kv/txn", &txn).await;
-        let reply = result(Effect::Mutation, judge_reply(answer), |body| {
-            serde_json::from_slice::<TxnReply>(body)
-        });
+        let reply =
+            result(Effect::Mutation, judge_reply(answer), |body| serde_json::from_slice::<TxnReply>(body));
         match reply {
             Ok(txn) if !txn.succeeded => Outcome::Fail("the condition did not hold".to_owned()),
             Ok(txn) => match txn.versioned() {

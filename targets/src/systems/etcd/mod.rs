@@ -112,12 +112,10 @@ fn find_program(given: Option<&str>) -> Result<PathBuf, TargetError> {
                 .find(|p| p.is_file())
         }
     };
-    found
-        .and_then(|p| std::path::absolute(p).ok())
-        .ok_or_else(|| TargetError::Missing {
-            program: given.unwrap_or(NAME).to_owned(),
-            remedy: format!("apt-get install etcd-server, or pass --{BINARY} PATH"),
-        })
+    found.and_then(|p| std::path::absolute(p).ok()).ok_or_else(|| TargetError::Missing {
+        program: given.unwrap_or(NAME).to_owned(),
+        remedy: format!("apt-get install etcd-server, or pass --{BINARY} PATH"),
+    })
 }
 
 impl Target for Etcd {
@@ -131,11 +129,8 @@ impl Target for Etcd {
 
     fn launch(&self, node: &NodeSpec, cluster: &ClusterSpec) -> Result<Option<Launch>, TargetError> {
         let url = |n: &NodeSpec, port: u16| format!("http://{}:{port}", n.ip);
-        let members: Vec<String> = cluster
-            .nodes
-            .iter()
-            .map(|n| format!("{}={}", n.id, url(n, PEER_PORT)))
-            .collect();
+        let members: Vec<String> =
+            cluster.nodes.iter().map(|n| format!("{}={}", n.id, url(n, PEER_PORT))).collect();
         let (peer, client) = (url(node, PEER_PORT), url(node, CLIENT_PORT));
         let flags = [
             ("name", node.id.clone()),
@@ -152,10 +147,7 @@ impl Target for Etcd {
         ];
         Ok(Some(Launch {
             program: self.program.clone(),
-            args: flags
-                .into_iter()
-                .flat_map(|(name, value)| [format!("--{name}"), value])
-                .collect(),
+            args: flags.into_iter().flat_map(|(name, value)| [format!("--{name}"), value]).collect(),
             env: vec![("HOME".to_owned(), text(&node.data_dir))],
         }))
     }
@@ -174,10 +166,7 @@ impl Target for Etcd {
 
     fn client(&self, workload: &str, node: &NodeSpec) -> Result<Box<dyn Client>, TargetError> {
         match workload {
-            register::NAME => Ok(Box::new(EtcdClient::new(
-                address(node),
-                Arc::clone(&self.settings),
-            ))),
+            register::NAME => Ok(Box::new(EtcdClient::new(address(node), Arc::clone(&self.settings)))),
             other => Err(crate::not_served(NAME, other, self.workloads())),
         }
     }
@@ -215,9 +204,7 @@ impl Primary for Etcd {
 async fn leads(address: SocketAddr) -> bool {
     let mut http = HttpClient::new(address);
     let status = http.send(Method::POST, "/v3/maintenance/status", b"{}".to_vec());
-    status
-        .await
-        .is_ok_and(|r| r.status == 200 && api::is_leader(&r.body))
+    status.await.is_ok_and(|r| r.status == 200 && api::is_leader(&r.body))
 }
 
 fn address(node: &NodeSpec) -> SocketAddr {

@@ -14,10 +14,7 @@ use super::*;
 fn config(options: &[(&str, &str)]) -> Config {
     Config {
         nodes: 1,
-        options: options
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect(),
+        options: options.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
         ..Config::default()
     }
 }
@@ -60,10 +57,7 @@ fn start(etcd: &Etcd, cluster: &ClusterSpec) -> Running {
 async fn wait_ready(etcd: &Etcd, cluster: &ClusterSpec) {
     let begun = Instant::now();
     while !etcd.ready(&cluster.nodes[0]).await {
-        assert!(
-            begun.elapsed() < Duration::from_secs(30),
-            "etcd did not get ready"
-        );
+        assert!(begun.elapsed() < Duration::from_secs(30), "etcd did not get ready");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -96,18 +90,12 @@ async fn registers_count_their_versions() {
     assert_eq!(ask(&mut client, read()).await, done(0, Value::Null));
     let absent = ask(&mut client, cas(10, 11)).await;
     assert!(matches!(absent, Outcome::Fail(_)), "{absent:?}");
-    assert_eq!(
-        ask(&mut client, RegisterOp::Write { key: 1, value: 10 }).await,
-        done(1, json!(10))
-    );
+    assert_eq!(ask(&mut client, RegisterOp::Write { key: 1, value: 10 }).await, done(1, json!(10)));
     assert_eq!(ask(&mut client, cas(10, 11)).await, done(2, json!(11)));
     let stale = ask(&mut client, cas(10, 12)).await;
     assert!(matches!(stale, Outcome::Fail(_)), "{stale:?}");
     assert_eq!(ask(&mut client, read()).await, done(2, json!(11)));
-    assert_eq!(
-        ask(&mut client, RegisterOp::Read { key: 2 }).await,
-        done(0, Value::Null)
-    );
+    assert_eq!(ask(&mut client, RegisterOp::Read { key: 2 }).await, done(0, Value::Null));
 
     let lazy = Etcd::new(&config(&[("read-mode", "serializable")])).unwrap();
     let mut lazy = lazy.client("register", node).unwrap();
@@ -120,10 +108,7 @@ async fn registers_count_their_versions() {
     let _running = start(&etcd, &cluster);
     wait_ready(&etcd, &cluster).await;
     assert_eq!(ask(&mut client, read()).await, done(2, json!(11)));
-    assert_eq!(
-        ask(&mut client, RegisterOp::Write { key: 1, value: 12 }).await,
-        done(3, json!(12))
-    );
+    assert_eq!(ask(&mut client, RegisterOp::Write { key: 1, value: 12 }).await, done(3, json!(12)));
 }
 
 #[test]
@@ -147,36 +132,18 @@ fn only_what_was_never_proposed_is_certainly_not_done() {
         api::judge_reply(Ok(Reply { status, body })).map(|_| ())
     };
     for (status, body) in [
-        (
-            400,
-            r#"{"error":"x","message":"etcdserver: key is not provided","code":3}"#,
-        ),
-        (
-            429,
-            r#"{"error":"x","message":"etcdserver: too many requests","code":8}"#,
-        ),
+        (400, r#"{"error":"x","message":"etcdserver: key is not provided","code":3}"#),
+        (429, r#"{"error":"x","message":"etcdserver: too many requests","code":8}"#),
         (500, r#"{"error":"x","message":"raft proposal dropped","code":2}"#),
         (501, r#"{"error":"x","message":"Not Implemented","code":12}"#),
     ] {
         assert!(matches!(judged(status, body), Err(Failure::NotDone(_))), "{body}");
     }
     for (status, body) in [
-        (
-            429,
-            r#"{"error":"x","message":"etcdserver: mvcc: database space exceeded","code":8}"#,
-        ),
-        (
-            408,
-            r#"{"error":"x","message":"context deadline exceeded","code":4}"#,
-        ),
-        (
-            503,
-            r#"{"error":"x","message":"etcdserver: request timed out","code":14}"#,
-        ),
-        (
-            503,
-            r#"{"error":"x","message":"etcdserver: no leader","code":14}"#,
-        ),
+        (429, r#"{"error":"x","message":"etcdserver: mvcc: database space exceeded","code":8}"#),
+        (408, r#"{"error":"x","message":"context deadline exceeded","code":4}"#),
+        (503, r#"{"error":"x","message":"etcdserver: request timed out","code":14}"#),
+        (503, r#"{"error":"x","message":"etcdserver: no leader","code":14}"#),
         (500, r#"{"error":"x","message":"transport is closing","code":2}"#),
         (404, "404 page not found"),
     ] {
@@ -199,10 +166,7 @@ fn answers_are_read_as_the_gateway_writes_them() {
     let leader = |leader| format!(r#"{{"header":{{"member_id":"7"}},"leader":"{leader}"}}"#);
     assert!(api::is_leader(leader("7").as_bytes()));
     assert!(!api::is_leader(leader("8").as_bytes()));
-    assert!(
-        !api::is_leader(br#"{"header":{"member_id":"7"}}"#),
-        "no leader is known"
-    );
+    assert!(!api::is_leader(br#"{"header":{"member_id":"7"}}"#), "no leader is known");
     assert!(api::is_healthy(br#"{"health":"true","reason":""}"#));
     assert!(!api::is_healthy(br#"{"health":"false"}"#));
 }

@@ -73,23 +73,15 @@ async fn serve() -> SocketAddr {
 }
 
 async fn ask(client: &mut Box<dyn Client>, f: &'static str, patient: &str, value: Value) -> Outcome {
-    client
-        .invoke(&Op::new(f, Key::Text(patient.to_owned()), value))
-        .await
+    client.invoke(&Op::new(f, Key::Text(patient.to_owned()), value)).await
 }
 
 #[tokio::test]
 async fn what_is_written_is_read() {
     let mut client = client(serve().await);
     let ok = Outcome::Ok;
-    assert_eq!(
-        ask(&mut client, "read-entries", "p1", Value::Null).await,
-        ok(json!([]))
-    );
-    assert_eq!(
-        ask(&mut client, "read-summary", "p1", Value::Null).await,
-        ok(Value::Null)
-    );
+    assert_eq!(ask(&mut client, "read-entries", "p1", Value::Null).await, ok(json!([])));
+    assert_eq!(ask(&mut client, "read-summary", "p1", Value::Null).await, ok(Value::Null));
     for entry in ["e1", "e22", "e333"] {
         let appended = ask(&mut client, "append-entry", "p1", json!(entry)).await;
         assert_eq!(appended, ok(json!(entry)));
@@ -98,14 +90,8 @@ async fn what_is_written_is_read() {
     assert_eq!(written, ok(json!("s1")));
     let entries = ask(&mut client, "read-entries", "p1", Value::Null).await;
     assert_eq!(entries, ok(json!(["e1", "e22", "e333"])));
-    assert_eq!(
-        ask(&mut client, "read-summary", "p1", Value::Null).await,
-        ok(json!("s1"))
-    );
-    assert_eq!(
-        ask(&mut client, "read-summary", "p2", Value::Null).await,
-        ok(Value::Null)
-    );
+    assert_eq!(ask(&mut client, "read-summary", "p1", Value::Null).await, ok(json!("s1")));
+    assert_eq!(ask(&mut client, "read-summary", "p2", Value::Null).await, ok(Value::Null));
 }
 
 #[tokio::test]

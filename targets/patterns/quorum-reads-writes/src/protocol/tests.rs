@@ -14,20 +14,14 @@ fn id(text: &str) -> Id {
 
 fn cell(counter: u64, node: &str, text: &str) -> Cell {
     Cell {
-        version: Version {
-            counter,
-            node: node.to_owned(),
-        },
+        version: Version { counter, node: node.to_owned() },
         request_id: id(&format!("r-{text}")),
         text: text.to_owned(),
     }
 }
 
 fn entry(text: &str) -> Entry {
-    Entry {
-        kind: Kind::Lab,
-        text: text.to_owned(),
-    }
+    Entry { kind: Kind::Lab, text: text.to_owned() }
 }
 
 fn entries(names: &[&str]) -> Arc<Entries> {
@@ -44,10 +38,7 @@ struct Replica {
 
 impl Replica {
     fn register(&self, request_id: Option<&str>) -> Register {
-        Register {
-            cell: self.cell.clone(),
-            known: request_id.and_then(|r| self.known.get(&id(r)).cloned()),
-        }
+        Register { cell: self.cell.clone(), known: request_id.and_then(|r| self.known.get(&id(r)).cloned()) }
     }
 
     fn store(&mut self, order: VersionOrder, cell: &Cell) {
@@ -61,10 +52,7 @@ impl Replica {
 }
 
 fn hear(replicas: &[Replica], nodes: &[usize], request_id: Option<&str>) -> Vec<(usize, Register)> {
-    nodes
-        .iter()
-        .map(|node| (*node, replicas[*node].register(request_id)))
-        .collect()
+    nodes.iter().map(|node| (*node, replicas[*node].register(request_id))).collect()
 }
 
 #[test]
@@ -186,22 +174,13 @@ fn a_retry_goes_on_with_its_version_even_when_newer_ones_exist() {
 fn reads_of_entries_settle_only_on_a_set_that_a_write_quorum_holds() {
     let (a, ab) = (entries(&["a"]), entries(&["a", "b"]));
     let answers = |sets: [&Arc<Entries>; 3]| -> Vec<_> { sets.into_iter().cloned().enumerate().collect() };
-    assert_eq!(
-        read_set(&answers([&a, &a, &a]), W),
-        SetRead::Settled(Arc::clone(&a))
-    );
-    assert_eq!(
-        read_set(&answers([&a, &ab, &a]), W),
-        SetRead::Propose(Arc::clone(&ab))
-    );
+    assert_eq!(read_set(&answers([&a, &a, &a]), W), SetRead::Settled(Arc::clone(&a)));
+    assert_eq!(read_set(&answers([&a, &ab, &a]), W), SetRead::Propose(Arc::clone(&ab)));
     assert_eq!(*missing(&ab, &a).keys().collect::<Vec<_>>(), [&id("b")]);
     // What ABD's union (and the bug no-write-back) would answer: two reads neither of which is in the other.
     let (only_a, only_b) = (entries(&["a"]), entries(&["b"]));
     let none = entries(&[]);
-    let (one, other) = (
-        union(&answers([&only_a, &none, &none])),
-        union(&answers([&only_b, &none, &none])),
-    );
+    let (one, other) = (union(&answers([&only_a, &none, &none])), union(&answers([&only_b, &none, &none])));
     assert!(!one.contains_key(&id("b")) && !other.contains_key(&id("a")));
 }
 
@@ -235,14 +214,8 @@ struct Running {
 }
 
 enum Doing {
-    Append {
-        id: Id,
-        acks: usize,
-    },
-    Read {
-        proposal: Option<Arc<Entries>>,
-        answers: Vec<(usize, Arc<Entries>)>,
-    },
+    Append { id: Id, acks: usize },
+    Read { proposal: Option<Arc<Entries>>, answers: Vec<(usize, Arc<Entries>)> },
 }
 
 #[derive(Debug)]
@@ -255,11 +228,7 @@ struct Ended {
 
 impl Running {
     fn begin(dice: &mut Dice, now: usize, what: Doing) -> Self {
-        Running {
-            to_reach: shuffled(dice),
-            begun: now,
-            what,
-        }
+        Running { to_reach: shuffled(dice), begun: now, what }
     }
 
     /// Reaches one more replica; the result, once there is one. `agree`: whether reads propose.
@@ -271,18 +240,10 @@ impl Running {
         agree: bool,
     ) -> Option<Ended> {
         let node = self.to_reach.pop()?;
-        let mut ended = Ended {
-            begun: self.begun,
-            ended: now,
-            appended: None,
-            read: None,
-        };
+        let mut ended = Ended { begun: self.begun, ended: now, appended: None, read: None };
         match &mut self.what {
             Doing::Append { id, acks } => {
-                merge(
-                    &mut replicas[node].set,
-                    &Entries::from([(id.clone(), entry("x"))]),
-                );
+                merge(&mut replicas[node].set, &Entries::from([(id.clone(), entry("x"))]));
                 *acks += 1;
                 ended.appended = Some(id.clone());
                 (*acks == W).then_some(ended)
@@ -328,15 +289,9 @@ fn interleave(seed: u64, agree: bool) -> Vec<Ended> {
     for now in 0..400 {
         if running.len() < 6 && now < 300 {
             let what = if dice.below(2) == 0 {
-                Doing::Append {
-                    id: id(&format!("e-{now}")),
-                    acks: 0,
-                }
+                Doing::Append { id: id(&format!("e-{now}")), acks: 0 }
             } else {
-                Doing::Read {
-                    proposal: None,
-                    answers: Vec::new(),
-                }
+                Doing::Read { proposal: None, answers: Vec::new() }
             };
             running.push(Running::begin(&mut dice, now, what));
         }
@@ -373,10 +328,7 @@ fn anomaly(ended: &[Ended]) -> Option<String> {
             }
         }
         // An entry in sight brings every append that ended before its own began.
-        for later in ended
-            .iter()
-            .filter(|e| e.appended.as_ref().is_some_and(|id| set.contains_key(id)))
-        {
+        for later in ended.iter().filter(|e| e.appended.as_ref().is_some_and(|id| set.contains_key(id))) {
             for earlier in ended.iter().filter(|e| e.ended < later.begun) {
                 if earlier.appended.as_ref().is_some_and(|id| !set.contains_key(id)) {
                     return Some(format!("{a:?} has {later:?} but not {earlier:?}"));

@@ -27,10 +27,7 @@ pub(super) fn prepare(database: &Database, node: &str) -> Result<(), StoreError>
     let transaction = database.begin_write().map_err(database_error)?;
     {
         let mut meta = transaction.open_table(META).map_err(database_error)?;
-        let found = meta
-            .get("node")
-            .map_err(database_error)?
-            .map(|row| row.value().to_owned());
+        let found = meta.get("node").map_err(database_error)?.map(|row| row.value().to_owned());
         match found {
             Some(found) if found != node => {
                 let expected = node.to_owned();
@@ -80,9 +77,7 @@ fn known_at(
     patient: &Id,
     request_id: &Id,
 ) -> Result<Option<Cell>, StoreError> {
-    let row = table
-        .get((patient.as_str(), request_id.as_str()))
-        .map_err(database_error)?;
+    let row = table.get((patient.as_str(), request_id.as_str())).map_err(database_error)?;
     Ok(row.map(|row| serde_json::from_slice(row.value())).transpose()?)
 }
 
@@ -92,10 +87,7 @@ fn digest_at(
 ) -> Result<(Digest, u64), StoreError> {
     let row = table.get(patient.as_str()).map_err(database_error)?;
     let (entries, a, b, bytes) = row.map_or((0, 0, 0, 0), |row| row.value());
-    let digest = Digest {
-        entries,
-        sums: [a, b],
-    };
+    let digest = Digest { entries, sums: [a, b] };
     Ok((digest, bytes))
 }
 
@@ -109,10 +101,7 @@ impl Reading {
             Some(id) => known_at(&self.0.open_table(REQUESTS).map_err(database_error)?, patient, id)?,
             None => None,
         };
-        Ok(Register {
-            cell: cell_at(&summaries, patient)?,
-            known,
-        })
+        Ok(Register { cell: cell_at(&summaries, patient)?, known })
     }
 
     /// The digest of the entries, and the size of their texts.
@@ -122,9 +111,7 @@ impl Reading {
 
     pub(super) fn entry(&self, patient: &Id, id: &Id) -> Result<Option<Entry>, StoreError> {
         let table = self.0.open_table(ENTRIES).map_err(database_error)?;
-        let row = table
-            .get((patient.as_str(), id.as_str()))
-            .map_err(database_error)?;
+        let row = table.get((patient.as_str(), id.as_str())).map_err(database_error)?;
         Ok(row.map(|row| serde_json::from_slice(row.value())).transpose()?)
     }
 
@@ -141,10 +128,7 @@ impl Reading {
             let id: Id = serde_json::from_value(id.into())?;
             entries.insert(id, serde_json::from_slice(value.value())?);
         }
-        Ok(Set {
-            entries: entries.into(),
-            digest: self.digest(patient)?.0,
-        })
+        Ok(Set { entries: entries.into(), digest: self.digest(patient)?.0 })
     }
 
     pub(super) fn hints(&self, limit: usize) -> Result<Vec<(u64, Hint)>, StoreError> {
@@ -197,15 +181,11 @@ impl<'t> Writing<'t> {
         let row = serde_json::to_vec(cell)?;
         if order.replaces(cell, self.known(patient, &cell.request_id)?.as_ref()) {
             let key = (patient.as_str(), cell.request_id.as_str());
-            self.requests
-                .insert(key, row.as_slice())
-                .map_err(database_error)?;
+            self.requests.insert(key, row.as_slice()).map_err(database_error)?;
             changed = true;
         }
         if order.replaces(cell, self.summary(patient)?.as_ref()) {
-            self.summaries
-                .insert(patient.as_str(), row.as_slice())
-                .map_err(database_error)?;
+            self.summaries.insert(patient.as_str(), row.as_slice()).map_err(database_error)?;
             changed = true;
         }
         Ok(changed)
@@ -240,23 +220,15 @@ impl<'t> Writing<'t> {
         }
         if changed {
             let row = (digest.entries, digest.sums[0], digest.sums[1], bytes);
-            self.digests
-                .insert(patient.as_str(), row)
-                .map_err(database_error)?;
+            self.digests.insert(patient.as_str(), row).map_err(database_error)?;
         }
         Ok(changed)
     }
 
     pub(super) fn add_hint(&mut self, hint: &Hint) -> Result<(), StoreError> {
-        let last = self
-            .hints
-            .last()
-            .map_err(database_error)?
-            .map_or(0, |(number, _)| number.value());
+        let last = self.hints.last().map_err(database_error)?.map_or(0, |(number, _)| number.value());
         let row = serde_json::to_vec(hint)?;
-        self.hints
-            .insert(last + 1, row.as_slice())
-            .map_err(database_error)?;
+        self.hints.insert(last + 1, row.as_slice()).map_err(database_error)?;
         Ok(())
     }
 

@@ -10,29 +10,16 @@ fn id(text: &str) -> Id {
 }
 
 fn options(node: &str) -> StoreOptions {
-    StoreOptions {
-        node: node.to_owned(),
-        order: VersionOrder::Total,
-        lazy_sync: false,
-    }
+    StoreOptions { node: node.to_owned(), order: VersionOrder::Total, lazy_sync: false }
 }
 
 fn some_entries(name: &str) -> Update {
-    let entry = Entry {
-        kind: Kind::Lab,
-        text: format!("text of {name}"),
-    };
-    Update::Entries {
-        patient: id("p"),
-        entries: Entries::from([(id(name), entry)]),
-    }
+    let entry = Entry { kind: Kind::Lab, text: format!("text of {name}") };
+    Update::Entries { patient: id("p"), entries: Entries::from([(id(name), entry)]) }
 }
 
 async fn issue(store: &Store, request_id: &str, counter: Counter) -> Cell {
-    store
-        .issue(id("p"), id(request_id), format!("text of {request_id}"), counter)
-        .await
-        .unwrap()
+    store.issue(id("p"), id(request_id), format!("text of {request_id}"), counter).await.unwrap()
 }
 
 /// What a SIGKILL at this moment leaves: the file as it is, without what the process would still write.
@@ -55,16 +42,10 @@ async fn acknowledged_changes_survive_a_kill() {
     let set = reopened.set(&id("p")).unwrap();
     assert!(set.entries.contains_key(&id("e-1")));
     assert_eq!(set.digest, Set::new(Arc::clone(&set.entries)).digest);
-    assert_eq!(
-        reopened.register(&id("p"), None).unwrap().cell,
-        Some(cell.clone())
-    );
+    assert_eq!(reopened.register(&id("p"), None).unwrap().cell, Some(cell.clone()));
     // A retry after the restart has its version; another request gets the next.
     assert_eq!(issue(&reopened, "r-1", Counter::After(9)).await, cell);
-    assert_eq!(
-        issue(&reopened, "r-2", Counter::After(0)).await.version.counter,
-        6
-    );
+    assert_eq!(issue(&reopened, "r-2", Counter::After(0)).await.version.counter, 6);
 }
 
 #[tokio::test]
@@ -94,12 +75,7 @@ async fn concurrent_writes_of_one_coordinator_get_distinct_counters() {
         let store = Arc::clone(&store);
         tasks.spawn(async move { issue(&store, &format!("r-{n}"), Counter::After(0)).await });
     }
-    let mut counters: Vec<u64> = tasks
-        .join_all()
-        .await
-        .iter()
-        .map(|cell| cell.version.counter)
-        .collect();
+    let mut counters: Vec<u64> = tasks.join_all().await.iter().map(|cell| cell.version.counter).collect();
     counters.sort_unstable();
     assert_eq!(counters, (1..=50).collect::<Vec<u64>>());
 }
@@ -109,10 +85,7 @@ async fn older_versions_do_not_replace_newer_ones_but_are_remembered() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), options("n1")).unwrap();
     let cell = |counter, name: &str| Cell {
-        version: Version {
-            counter,
-            node: "n2".to_owned(),
-        },
+        version: Version { counter, node: "n2".to_owned() },
         request_id: id(name),
         text: name.to_owned(),
     };
@@ -123,10 +96,7 @@ async fn older_versions_do_not_replace_newer_ones_but_are_remembered() {
     let register = store.register(&id("p"), Some(&id("old"))).unwrap();
     assert_eq!(register.cell, Some(cell(8, "new")));
     assert_eq!(register.known, Some(cell(3, "old")));
-    assert_eq!(
-        store.register(&id("other"), Some(&id("old"))).unwrap(),
-        Register::default()
-    );
+    assert_eq!(store.register(&id("other"), Some(&id("old"))).unwrap(), Register::default());
 }
 
 #[tokio::test]
@@ -136,13 +106,7 @@ async fn wall_clock_versions_let_a_later_write_lose() {
     let earlier = issue(&Store::open(one.path(), options("n5")).unwrap(), "r-1", second).await;
     let store = Store::open(two.path(), options("n1")).unwrap();
     let patient = id("p");
-    store
-        .update(Update::Summary {
-            patient,
-            cell: earlier.clone(),
-        })
-        .await
-        .unwrap();
+    store.update(Update::Summary { patient, cell: earlier.clone() }).await.unwrap();
     issue(&store, "r-2", second).await;
     // n1 saw n5's write before it issued its own, and still holds n5's.
     assert_eq!(store.register(&id("p"), None).unwrap().cell, Some(earlier));

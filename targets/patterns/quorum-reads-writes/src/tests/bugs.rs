@@ -45,11 +45,7 @@ async fn r_plus_w_reads_miss_an_acknowledged_write() {
         cluster.stop([0, 1, 2]).await;
         cluster.start([3, 4]).await;
         let (status, body) = cluster.get(3, "/patients/p1/entries").await;
-        assert_eq!(
-            status == StatusCode::OK && body["entries"] == json!([]),
-            two_nodes_answer,
-            "{body}"
-        );
+        assert_eq!(status == StatusCode::OK && body["entries"] == json!([]), two_nodes_answer, "{body}");
     }
 }
 
@@ -64,11 +60,7 @@ async fn no_write_back_forgets_what_a_read_answered() {
         cluster.start([0, 1, 2, 3, 4]).await;
         assert_eq!((cluster.entries(0).await, cluster.summary(0).await), half);
         cluster.stop([0]).await;
-        assert_eq!(
-            (cluster.entries(1).await, cluster.summary(1).await),
-            *later,
-            "{bug:?}"
-        );
+        assert_eq!((cluster.entries(1).await, cluster.summary(1).await), *later, "{bug:?}");
     }
 }
 
@@ -117,10 +109,7 @@ async fn version_ties_leave_replicas_different() {
             // Whatever was read first, the larger version never gives way again.
             assert!(high == "other" && again == "other", "{low} {high} {again}");
         } else {
-            assert_eq!(
-                (&low, &high, &again),
-                (&json!("half"), &json!("other"), &json!("half"))
-            );
+            assert_eq!((&low, &high, &again), (&json!("half"), &json!("other"), &json!("half")));
         }
     }
 }
