@@ -45,29 +45,32 @@ pub(crate) fn pairs(nodes: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..nodes).flat_map(move |from| (0..nodes).filter(move |&to| to != from).map(move |to| (from, to)))
 }
 
-/// Draws a shape that a cluster of this size (two or more) can have.
+/// Draws a shape that a cluster of this size (two or more) can have. Those that leave a minority on its
+/// own, or take the primary away, come more often: a node that goes on alone is where promises break.
 pub(crate) fn draw(rng: &mut Rng, nodes: usize, has_primary: bool) -> Shape {
     type Draw = fn(&mut Rng, usize) -> Shape;
-    let mut shapes: Vec<Draw> = vec![
-        |_, nodes| Shape::Halves { left: (0..nodes / 2).collect() },
-        |rng, nodes| Shape::RandomHalves { left: whom::some(rng, nodes, nodes / 2) },
-        |rng, nodes| Shape::One { node: rng.below(nodes as u64) as usize },
-        draw_one_way,
+    let mut shapes: Vec<(usize, Draw)> = vec![
+        (1, |_, nodes| Shape::Halves { left: (0..nodes / 2).collect() }),
+        (3, |rng, nodes| Shape::RandomHalves { left: whom::some(rng, nodes, nodes / 2) }),
+        (3, |rng, nodes| Shape::One { node: rng.below(nodes as u64) as usize }),
+        (2, draw_one_way),
     ];
     if nodes >= 3 {
-        shapes.push(draw_bridge);
+        shapes.push((1, draw_bridge));
     }
     if nodes >= 4 {
-        shapes.push(|rng, nodes| {
+        shapes.push((1, |rng, nodes| {
             let mut order: Vec<usize> = (0..nodes).collect();
             rng.shuffle(&mut order);
             Shape::MajorityRing { order }
-        });
+        }));
     }
     if has_primary {
-        shapes.push(|_, _| Shape::Primary {});
+        shapes.push((3, |_, _| Shape::Primary {}));
     }
-    let draw = *rng.pick(&shapes);
+    let lots: Vec<Draw> =
+        shapes.iter().flat_map(|&(weight, draw)| std::iter::repeat_n(draw, weight)).collect();
+    let draw = *rng.pick(&lots);
     draw(rng, nodes)
 }
 

@@ -11,6 +11,9 @@ use crate::exit::{Exit, print, style, usage};
 use crate::{judge, resolve};
 
 pub(crate) fn main(args: &CheckArgs) -> anyhow::Result<Exit> {
+    if let Err(e) = std::fs::metadata(&args.path) {
+        return usage(format!("{}: {e}", args.path.display()));
+    }
     let judgement = match args.path.is_dir() {
         true => check_run(args)?,
         false => check_file(args, &args.path)?,

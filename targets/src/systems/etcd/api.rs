@@ -28,6 +28,9 @@ pub(super) struct Txn<'a> {
 #[derive(Clone, Copy, Serialize)]
 pub(super) struct Compare<'a> {
     key: &'a str,
+    /// With it, every key from `key` up to this one is compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    range_end: Option<&'a str>,
     target: &'static str,
     result: &'static str,
     #[serde(flatten)]
@@ -44,12 +47,19 @@ enum CompareTo<'a> {
 impl<'a> Compare<'a> {
     /// The key holds this value.
     pub(super) fn value(key: &'a str, value: &'a str) -> Self {
-        Compare { key, target: "VALUE", result: "EQUAL", to: CompareTo::Value(value) }
+        Compare { key, range_end: None, target: "VALUE", result: "EQUAL", to: CompareTo::Value(value) }
     }
 
-    /// The key does not exist.
-    pub(super) fn absent(key: &'a str) -> Self {
-        Compare { key, target: "VERSION", result: "EQUAL", to: CompareTo::Version("0") }
+    /// Every key from `key` up to `end` has been written at least no times: always so, but the node has to
+    /// look at them all.
+    pub(super) fn whatever(key: &'a str, end: &'a str) -> Self {
+        Compare {
+            key,
+            range_end: Some(end),
+            target: "VERSION",
+            result: "GREATER",
+            to: CompareTo::Version("-1"),
+        }
     }
 }
 

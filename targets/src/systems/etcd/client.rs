@@ -13,13 +13,17 @@ use super::api::{Compare, Range, RangeReply, Request, Txn, TxnReply, base64, jud
 pub(super) struct Settings {
     /// Reads are answered by the node alone, from what it has.
     serializable: bool,
-    /// Keys that nobody ever writes, in base64.
-    guards: Vec<String>,
+    /// How many compares over all registers every write carries, and the range of keys they look at, in
+    /// base64.
+    guards: usize,
+    range: (String, String),
 }
 
 impl Settings {
     pub(super) fn new(serializable: bool, guards: usize) -> Self {
-        Settings { serializable, guards: (0..guards).map(|n| base64(format!("ordeal/guard/{n}"))).collect() }
+        // `0` is the character after `/`: the range is everything that begins with the first.
+        let range = (base64("ordeal/register/"), base64("ordeal/register0"));
+        Settings { serializable, guards, range }
     }
 }
 
@@ -48,7 +52,8 @@ impl EtcdClient {
     async fn write(&mut self, key: &str, from: Option<i64>, to: i64) -> Outcome {
         let key = base64(key);
         let (from, to) = (from.map(|v| base64(v.to_string())), base64(to.to_string()));
-        let guards = self.settings.guards.iter().map(|guard| Compare::absent(guard));
+        let (first, end) = &self.settings.range;
+        let guards = std::iter::repeat_n(Compare::whatever(first, end), self.settings.guards);
         let expected = from.as_ref().map(|from| Compare::value(&key, from));
         let txn = Txn {
             compare: guards.chain(expected).collect(),

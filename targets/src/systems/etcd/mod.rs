@@ -4,8 +4,8 @@
 //! since it was created. Everything goes through the JSON gateway, which 3.4 and 3.5 both serve.
 //!
 //! Releases 3.5.0 to 3.5.2 can lose the memory of how far they had applied the log when they are killed,
-//! and then apply an entry twice or never (etcd issue 13766). Transactions with many compares make that
-//! likelier: that is what the option `txn-guards` is for.
+//! and then apply an entry twice or never (etcd issue 13766). The longer a transaction's compares take,
+//! the likelier that is: that is what the option `txn-guards` is for.
 
 mod api;
 mod client;
@@ -67,7 +67,7 @@ pub(crate) const ENTRY: Entry = Entry {
         },
         OptionSpec {
             name: TXN_GUARDS,
-            about: "how many compares of never-written keys every write carries besides its own",
+            about: "how many compares over all registers (always true) every write carries besides its own",
             default: "0",
         },
     ],

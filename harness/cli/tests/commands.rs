@@ -1,0 +1,286 @@
+//! The commands as a user types them: exit codes, words on the right stream, files left behind.
+//!
+//! Against the in-memory target where no processes are needed, against real nodes where they are. No test
+//! depends on how fast the machine is: a slow one may make a run vacuous, never invalid.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn ordeal(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ordeal"));
+    command.args(args);
+    command
+}
+
+fn output(args: &[&str]) -> Output {
+    ordeal(args).output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs the memory target for a moment, with more arguments; the run directory and what was said.
+fn memory_run(dir: &Path, more: &[&str]) -> (PathBuf, Output) {
+    let out = dir.join("run");
+    let mut args = vec!["run", "register", "--target", "memory", "--for", "500ms", "--warmup", "200ms"];
+    args.extend(["--rate", "2000", "--seed", "7", "--out", out.to_str().unwrap()]);
+    args.extend(more);
+    let output = output(&args);
+    (out, output)
+}
+
+fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Processes whose command line names the directory.
+fn survivors(dir: &Path) -> usize {
+    let named = |pid: &Path| {
+        let line = std::fs::read(pid.join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(dir.to_str().unwrap())
+    };
+    std::fs::read_dir("/proc").unwrap().flatten().filter(|e| named(&e.path())).count()
+}
+
+/// Whether the kernel lets this user have a sandbox; says so in one line if not.
+fn sandbox(test: &str) -> bool {
+    let works = output(&["__sandbox-probe"]).status.success();
+    if !works {
+        println!("{test}: skipped, no sandbox here (`ordeal doctor` says why)");
+    }
+    works
+}
+
+#[test]
+fn a_correct_system_is_valid_and_can_be_judged_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, ran) = memory_run(dir.path(), &[]);
+    assert_eq!(code(&ran), 0, "{}{}", stdout(&ran), stderr(&ran));
+    assert!(stdout(&ran).starts_with("VALID"), "{}", stdout(&ran));
+    for file in ["plan.json", "history.jsonl", "verdict.json", "ordeal.log", "report.html"] {
+        assert!(run.join(file).exists(), "{file}");
+    }
+    let verdict = std::fs::read_to_string(run.join("verdict.json")).unwrap();
+    assert_eq!(code(&output(&["check", run.to_str().unwrap()])), 0);
+    assert_eq!(std::fs::read_to_string(run.join("verdict.json")).unwrap(), verdict, "the same judgement");
+    assert!(stdout(&output(&["show", run.to_str().unwrap()])).starts_with("VALID"));
+    let history = stdout(&output(&["show", run.to_str().unwrap(), "--history", "--key", "3"]));
+    assert!(history.contains(" 3 ") && !history.contains(" read 4 "), "{history}");
+    assert_eq!(std::fs::read_link(dir.path().join("latest")).unwrap(), Path::new("run"));
+}
+
+#[test]
+fn a_broken_system_is_a_violation_that_names_its_operations() {
+    for bug in ["stale-read", "lost-write"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, ran) = memory_run(dir.path(), &["--bug", bug]);
+        assert_eq!(code(&ran), 1, "{bug}: {}", stdout(&ran));
+        assert!(stdout(&ran).contains("nonlinearizable"), "{}", stdout(&ran));
+        assert_eq!(code(&output(&["check", run.to_str().unwrap(), "--expect", "invalid"])), 0);
+        let json = stdout(&output(&["check", run.to_str().unwrap(), "--json"]));
+        let judged: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(judged["verdict"], "invalid");
+        let anomalies =
+            judged["findings"].as_array().unwrap().iter().filter_map(|f| f["anomalies"].as_array());
+        let cited = anomalies.flatten().any(|a| a["events"].as_array().is_some_and(|e| !e.is_empty()));
+        assert!(cited, "{json}");
+    }
+}
+
+#[test]
+fn expecting_a_violation_that_is_not_there_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(code(&memory_run(dir.path(), &["--expect", "invalid"]).1), 1);
+}
+
+#[test]
+fn a_plan_repeats_a_run_and_a_dry_run_does_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, _) = memory_run(dir.path(), &[]);
+    let plan = run.join("plan.json");
+    let again = dir.path().join("again");
+    let args = ["run", "--plan", plan.to_str().unwrap(), "--out", again.to_str().unwrap()];
+    assert_eq!(code(&output(&args)), 0);
+    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
+    assert_eq!(read(plan), read(again.join("plan.json")));
+    let dry = output(&["run", "patients", "--seed", "3", "--dry-run"]);
+    assert_eq!(code(&dry), 0);
+    let plan: serde_json::Value = serde_json::from_str(&stdout(&dry)).unwrap();
+    assert_eq!((plan["nodes"].as_u64(), plan["target"].as_str()), (Some(5), Some("quorum-reads-writes")));
+    assert!(!plan["faults"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn wrong_usage_is_exit_2_and_names_what_there_is() {
+    let cases: &[(&[&str], &str)] = &[
+        (&["run"], "required"),
+        (&["run", "nonsense"], "patients"),
+        (&["run", "patients", "--target", "nonsense"], "etcd"),
+        (&["run", "patients", "--target", "etcd"], "register"),
+        (&["run", "patients", "--bug", "nonsense"], "w-1"),
+        (&["run", "patients", "--faults", "nonsense"], "partition"),
+        (&["run", "patients", "--for", "20"], "duration"),
+        (&["run", "patients", "--rate", "0"], "max"),
+        (&["run", "patients", "--nodes", "0"], "1..=100"),
+        (&["run", "patients", "-o", "nonsense=1"], "read-quorum"),
+        (&["run", "patients", "-o", "read-quorum"], "NAME=VALUE"),
+        (&["run", "register", "--target", "memory", "--faults", "kill"], "no processes"),
+        (&["run", "register", "--target", "etcd", "--binary", "/nonexistent/etcd"], "etcd"),
+        (&["run", "--plan", "/nonexistent/plan.json"], "plan.json"),
+        (&["check", "/nonexistent"], "/nonexistent"),
+        (&["show", "/nonexistent"], "/nonexistent"),
+        (&["node", "nonsense"], "quorum-reads-writes"),
+        (&["nonsense"], "Usage"),
+    ];
+    for (args, expected) in cases {
+        let said = output(args);
+        assert_eq!(code(&said), 2, "{args:?}: {}", stderr(&said));
+        assert!(stderr(&said).contains(expected), "{args:?}: {}", stderr(&said));
+        assert_eq!(stdout(&said), "", "{args:?}: errors go to standard error");
+    }
+}
+
+#[test]
+fn an_existing_run_directory_is_never_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, _) = memory_run(dir.path(), &[]);
+    let before = std::fs::read(run.join("history.jsonl")).unwrap();
+    let (_, again) = memory_run(dir.path(), &[]);
+    assert_eq!(code(&again), 2);
+    assert_eq!(std::fs::read(run.join("history.jsonl")).unwrap(), before);
+}
+
+#[test]
+fn malformed_histories_are_errors_with_their_line_never_a_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = r#"{"index":0,"time":1,"process":0,"type":"invoke","f":"read","value":null,"key":1}"#;
+    let cases: &[(&str, Vec<u8>, &str)] = &[
+        ("garbage", b"nonsense\n".to_vec(), "line 1"),
+        ("second", format!("{good}\n{{\"index\":1}}\n").into_bytes(), "line 2"),
+        ("binary", [good.as_bytes(), b"\n\xff\xfe\n"].concat(), "line 2: not UTF-8"),
+        ("deep", format!("{good}\n{}\n", "[".repeat(100_000)).into_bytes(), "line 2"),
+    ];
+    for (name, bytes, expected) in cases {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let said = output(&["check", path.to_str().unwrap(), "--model", "versioned-register"]);
+        assert_eq!(code(&said), 2, "{name}: {}", stderr(&said));
+        assert!(stderr(&said).contains(expected), "{name}: {}", stderr(&said));
+    }
+    let empty = dir.path().join("empty");
+    std::fs::write(&empty, "").unwrap();
+    let said = output(&["check", empty.to_str().unwrap(), "--model", "register"]);
+    assert_eq!(code(&said), 3, "nothing was judged: {}", stdout(&said));
+    let unmatched = dir.path().join("unmatched");
+    std::fs::write(&unmatched, good.replace("invoke", "ok") + "\n").unwrap();
+    let said = output(&["check", unmatched.to_str().unwrap(), "--model", "register"]);
+    assert_eq!(code(&said), 3, "undecided: {}", stdout(&said));
+}
+
+#[test]
+fn a_history_cut_at_any_byte_can_still_be_judged() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, _) = memory_run(dir.path(), &[]);
+    let whole = std::fs::read(run.join("history.jsonl")).unwrap();
+    for cut in [1, 17, whole.len() / 3, whole.len() / 2, whole.len() - 5] {
+        std::fs::write(run.join("history.jsonl"), &whole[..cut]).unwrap();
+        let said = output(&["check", run.to_str().unwrap()]);
+        assert_eq!(code(&said), 3, "cut short is undecided: {}{}", stdout(&said), stderr(&said));
+        assert!(stdout(&said).contains("cut"), "{}", stdout(&said));
+    }
+}
+
+#[test]
+fn lists_and_help_go_to_standard_output() {
+    for (args, expected) in [
+        (vec!["list"], "quorum-reads-writes --bug w-1"),
+        (vec!["list", "faults"], "partition"),
+        (vec!["--help"], "Exit codes"),
+        (vec!["--version"], "ordeal"),
+        (vec!["run", "--help"], "--faults"),
+    ] {
+        let said = output(&args);
+        assert_eq!(code(&said), 0, "{args:?}");
+        assert!(stdout(&said).contains(expected), "{args:?}: {}", stdout(&said));
+    }
+}
+
+#[test]
+fn real_nodes_are_audited_and_leave_nothing() {
+    if !sandbox("real_nodes_are_audited_and_leave_nothing") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let args = ["run", "patients", "--for", "6s", "--seed", "5", "--out", out.to_str().unwrap()];
+    let ran = output(&args);
+    assert!([0, 3].contains(&code(&ran)), "{}{}", stdout(&ran), stderr(&ran));
+    assert_eq!(survivors(&out), 0);
+    let history = std::fs::read_to_string(out.join("history.jsonl")).unwrap();
+    for fault in ["kill", "pause", "partition"] {
+        let injected = history.lines().any(|line| {
+            line.contains("\"inject\"")
+                && line.contains(&format!("\"fault\":\"{fault}\""))
+                && line.contains("\"proved\":true")
+        });
+        assert!(injected, "{fault} bit");
+    }
+}
+
+/// Starts a long run of real nodes and waits until the load has begun.
+fn long_run(out: &Path) -> Child {
+    let args = ["run", "patients", "--for", "10m", "--seed", "5", "--out", out.to_str().unwrap()];
+    let run = ordeal(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("the load", || {
+        std::fs::read_to_string(out.join("history.jsonl")).is_ok_and(|h| h.contains("\"value\":\"load\""))
+    });
+    run
+}
+
+#[test]
+fn a_killed_harness_leaves_nothing_but_a_history_that_can_be_judged() {
+    if !sandbox("a_killed_harness_leaves_nothing_but_a_history_that_can_be_judged") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let mut run = long_run(&out);
+    run.kill().unwrap();
+    run.wait().unwrap();
+    wait_for("every process to be gone", || survivors(&out) == 0);
+    let said = output(&["check", out.to_str().unwrap()]);
+    assert_eq!(code(&said), 3, "{}{}", stdout(&said), stderr(&said));
+    assert!(stdout(&said).contains("cut short"), "{}", stdout(&said));
+}
+
+#[test]
+fn a_signal_ends_a_run_in_good_order() {
+    if !sandbox("a_signal_ends_a_run_in_good_order") {
+        return;
+    }
+    for signal in ["-INT", "-TERM"] {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("run");
+        let run = long_run(&out);
+        let sent = Command::new("kill").args([signal, &run.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let said = run.wait_with_output().unwrap();
+        assert_eq!(code(&said), 3, "{}{}", stdout(&said), stderr(&said));
+        assert!(stdout(&said).contains("interrupted"), "{}", stdout(&said));
+        assert_eq!(survivors(&out), 0);
+    }
+}
