@@ -23,8 +23,12 @@ pub(super) struct Case<'a, 'h, M: Model> {
     pub(super) ops: &'a [Operation<'h>],
     pub(super) items: &'a [Item<M::Call>],
     pub(super) refutation: &'a Refutation<M::State>,
+    /// `None` if no core was found that is small enough to be read.
     pub(super) core: Option<&'a Core>,
 }
+
+/// A core of more operations than this explains nothing.
+pub(super) const READABLE: usize = 40;
 
 impl<M: Model> Case<'_, '_, M> {
     fn describe(&self, op: usize) -> String {

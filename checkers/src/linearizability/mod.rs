@@ -261,7 +261,7 @@ impl<M: Model> Linearizable<M> {
             ops: &object.ops,
             items: &items,
             refutation,
-            core: core.as_ref(),
+            core: core.as_ref().filter(|core| core.ops.len() <= explain::READABLE),
         };
         Some(case.anomaly())
     }

@@ -34,7 +34,7 @@ struct Shrink<'a, M: Model> {
 /// all of them.
 pub(super) fn shrink<M: Model>(model: &M, items: &[Item<M::Call>], failing: usize, limits: Limits) -> Core {
     let mut shrink = Shrink { model, items, limits, undecided: false };
-    let mut kept = shrink.first_guess(failing);
+    let mut kept = pair(model, items, failing).unwrap_or_else(|| shrink.first_guess(failing));
     let mut chunk = kept.len().div_ceil(2);
     loop {
         shrink.undecided = false;
@@ -54,6 +54,24 @@ pub(super) fn shrink<M: Model>(model: &M, items: &[Item<M::Call>], failing: usiz
         chunk = chunk.div_ceil(2);
     }
     Core { ops: kept, minimal: chunk <= 1 && !shrink.undecided }
+}
+
+/// The failing operation and the nearest other one that it contradicts by itself, in every order that real
+/// time allows for the two.
+fn pair<M: Model>(model: &M, items: &[Item<M::Call>], failing: usize) -> Option<Vec<usize>> {
+    let this = items.iter().find(|item| item.op == failing)?;
+    let this_call = this.call.as_ref()?;
+    let conflicts = |other: &&Item<M::Call>| {
+        let Some(call) = other.call.as_ref().filter(|_| other.ok && other.op != failing) else {
+            return false;
+        };
+        let first = this.end < other.start || model.contradict(call, this_call);
+        let last = other.end < this.start || model.contradict(this_call, call);
+        first && last
+    };
+    let distance = |other: &&Item<M::Call>| other.start.abs_diff(this.start);
+    let other = items.iter().filter(conflicts).min_by_key(distance)?;
+    Some(vec![failing.min(other.op), failing.max(other.op)])
 }
 
 impl<M: Model> Shrink<'_, M> {

@@ -63,6 +63,13 @@ impl RegisterCall {
         }
     }
 
+    /// The value that is there right after this call.
+    pub(super) fn after(&self) -> &Atom {
+        match &self.action {
+            RegisterAction::Read(v) | RegisterAction::Write(v) | RegisterAction::Cas(_, v) => v,
+        }
+    }
+
     /// The value after this call on a register that holds `value`; `None` if it is impossible there.
     pub(super) fn apply<'a>(&'a self, value: &'a Atom) -> Option<&'a Atom> {
         let after = match &self.action {

@@ -97,6 +97,19 @@ impl Model for VersionedRegister {
         matches!(call.action, RegisterAction::Read(_))
     }
 
+    fn contradict(&self, earlier: &RegisterCall, later: &RegisterCall) -> bool {
+        let (Some(before), Some(after)) = (earlier.version, later.version) else {
+            return false;
+        };
+        match &later.action {
+            RegisterAction::Read(seen) => after < before || (after == before && seen != earlier.after()),
+            RegisterAction::Write(_) => after <= before,
+            RegisterAction::Cas(from, _) => {
+                after <= before || (after == before + 1 && from != earlier.after())
+            }
+        }
+    }
+
     fn open_calls(&self, calls: &[RegisterCall], open: &[usize]) -> Vec<Open> {
         register_calls::assume(calls, open)
     }

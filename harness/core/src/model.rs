@@ -38,6 +38,13 @@ pub trait Model: Send + Sync {
         false
     }
 
+    /// Whether no order whatsoever can have `later` somewhere after `earlier`, as their results alone show.
+    /// Only used to find a short explanation of a violation that was found otherwise.
+    fn contradict(&self, earlier: &Self::Call, later: &Self::Call) -> bool {
+        let _ = (earlier, later);
+        false
+    }
+
     /// How much memory a state takes, in bytes, with everything it alone keeps alive. Memory budgets
     /// rely on it.
     fn state_bytes(&self, state: &Self::State) -> usize {
