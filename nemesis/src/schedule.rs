@@ -12,7 +12,7 @@
 
 use ordeal_core::{Fault, FaultStep, Rng};
 
-use crate::kill;
+use crate::{kill, pause};
 
 /// A run this long has every kind at least twice.
 const LONG_MS: u64 = 10_000;
@@ -91,7 +91,7 @@ fn deal(rng: &mut Rng, kinds: &[&str], duration_ms: u64, room_ms: u64) -> Vec<Pe
             // Never the first: the load must not run undisturbed for long before anything happens.
             empty_at = rng.between(1, GROUP as u64 - 1) as usize;
         }
-        let faults = if position == empty_at && !tight { Vec::new() } else { deck.one_or_two(rng) };
+        let faults = if position == empty_at && !tight { Vec::new() } else { deck.one_or_two(rng, kinds) };
         let only_kills = !faults.is_empty() && faults.iter().all(|&fault| kinds[fault] == kill::NAME);
         let (least_ms, most_ms) = if only_kills { KILL_MS } else { FAULT_MS };
         let period = Period {
@@ -132,12 +132,15 @@ impl Deck {
         self.cards[self.cards.len() - 1]
     }
 
-    /// One kind, or now and then two different ones.
-    fn one_or_two(&mut self, rng: &mut Rng) -> Vec<usize> {
+    /// One kind, or now and then two different ones that leave each other something to do: a dead node
+    /// cannot be paused.
+    fn one_or_two(&mut self, rng: &mut Rng, kinds: &[&str]) -> Vec<usize> {
         let first = self.top(rng);
         self.cards.pop();
         let second = self.top(rng);
-        if second != first && rng.chance(0.3) {
+        let node_faults = [kill::NAME, pause::NAME];
+        let clash = [first, second].iter().all(|&kind| node_faults.contains(&kinds[kind]));
+        if !clash && second != first && rng.chance(0.4) {
             self.cards.pop();
             return vec![first, second];
         }

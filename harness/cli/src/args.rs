@@ -99,7 +99,7 @@ pub(crate) struct RunArgs {
     /// Print the plan and stop
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// The run directory, which must not exist [default: results/<target>-<workload>/<time>-<seed>]
+    /// The run directory, which must not exist [default: results/TARGET-WORKLOAD/TIME-SEED]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Keep the nodes' data after a run without a violation

@@ -54,12 +54,12 @@ pub(crate) fn judge_run(dir: &RunDir) -> anyhow::Result<(Plan, History, Judgemen
 
 /// Lets every checker judge. One that panics has decided nothing, and masks nothing.
 pub(crate) fn judge(checkers: &[Box<dyn Checker>], history: &History) -> Vec<Finding> {
-    let judge_one = |checker: &Box<dyn Checker>| {
+    let judge_one = |checker: &dyn Checker| {
         std::panic::catch_unwind(AssertUnwindSafe(|| checker.check(history))).unwrap_or_else(|_| {
             Finding::new(checker.name(), Verdict::Unknown, "the checker panicked; this is a bug in ordeal")
         })
     };
-    checkers.iter().map(judge_one).collect()
+    checkers.iter().map(|checker| judge_one(&**checker)).collect()
 }
 
 fn judge_logs(dir: &RunDir, plan: &Plan) -> anyhow::Result<Finding> {

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 
 fn dispatch(args: Args) -> anyhow::Result<Exit> {
     match args.command {
-        Command::Run(args) => commands::run::main(*args),
+        Command::Run(args) => commands::run::main(&args),
         Command::Check(args) => commands::check::main(&args),
         Command::Show(args) => commands::show::main(&args),
         Command::List(args) => commands::list::main(&args),

@@ -3,6 +3,9 @@
 //! Against the in-memory target where no processes are needed, against real nodes where they are. No test
 //! depends on how fast the machine is: a slow one may make a run vacuous, never invalid.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+#![allow(clippy::print_stdout, reason = "tests say what they skip")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};

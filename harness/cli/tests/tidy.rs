@@ -1,6 +1,8 @@
 //! Keeps the rules of the house: who may depend on whom, nodes that know nothing of the harness, files
 //! that are in their registry, printing only in the CLI, and the top level as agreed.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

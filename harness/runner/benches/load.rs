@@ -6,6 +6,8 @@
 //!
 //! `cargo bench -p ordeal-runner -- memory 10000000` sets the number of operations.
 
+#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;

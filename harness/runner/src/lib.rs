@@ -7,7 +7,7 @@
 //! plan.json        what was meant to happen
 //! history.jsonl    what every client saw, and every fault with its proof
 //! ordeal.log       the harness's own log
-//! nodes/<id>/      what each node printed, and its data
+//! nodes/ID/      what each node printed, and its data
 //! ```
 
 mod cluster;

@@ -50,7 +50,7 @@ pub enum Phase {
     Load,
     /// Every fault is undone.
     Heal,
-    /// Waiting until every node is ready again.
+    /// Waiting until every node is ready again, and a first round of final reads.
     Settle,
     /// The end state is read from every node.
     FinalReads,
@@ -211,14 +211,23 @@ async fn work(
     if let Some(driver) = driver {
         settle(&driver.cluster.0, plan).await?;
     }
+    // A write whose client gave up may still lie half done on some node until somebody reads it. The first
+    // round of reads brings such writes to light; the end state is what the second round sees.
+    final_reads(audit, clients).await?;
     phases.enter(Phase::FinalReads).await?;
-    let finals = Arc::new(Source::new(audit.workload.final_generator(plan), None, plan.seed));
-    let deadline = Instant::now() + Duration::from_millis(plan.ready_timeout_ms);
-    clients.final_reads(&finals, &audit.interrupt, deadline).await?;
+    final_reads(audit, clients).await?;
     if *audit.interrupt.borrow() {
         return phases.interrupted().await;
     }
     Ok(())
+}
+
+/// Reads everything from every node once.
+async fn final_reads(audit: &Audit, clients: &Arc<Clients>) -> Result<(), RunError> {
+    let plan = &audit.plan;
+    let source = Arc::new(Source::new(audit.workload.final_generator(plan), None, plan.seed));
+    let deadline = Instant::now() + Duration::from_millis(plan.ready_timeout_ms);
+    Ok(clients.final_reads(&source, &audit.interrupt, deadline).await?)
 }
 
 /// Starts the nodes and waits until all are ready. `None` for a target without processes.

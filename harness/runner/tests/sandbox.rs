@@ -4,6 +4,9 @@
 //! a process with one thread), as a node's init, and as a node. Where the kernel refuses namespaces it
 //! says so in one line and passes.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program is its own test harness")]
+
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -21,7 +24,9 @@ use ordeal_runner::{Audit, Progress, RunDir, run};
 use tokio::sync::watch;
 
 const PORT: u16 = 7000;
-const CASES: &[(&str, fn(&Path))] = &[
+type Case = fn(&Path);
+
+const CASES: &[(&str, Case)] = &[
     ("five_nodes_run_and_leave_nothing", five_nodes_run_and_leave_nothing),
     ("a_node_that_dies_by_itself_is_in_the_history", a_node_that_dies_by_itself_is_in_the_history),
     (

@@ -20,7 +20,7 @@ use crate::netns;
 
 const CHAIN: &str = "ORDEAL";
 /// The longest that all nodes' rules together may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Makes these cuts and no others. `hook`: the chain is not in place yet.
 pub(crate) async fn drop_packets(

@@ -21,14 +21,14 @@ use crate::resolve::{Resolved, resolve, this_program};
 /// The exit code of a process that a second Ctrl-C ended, by convention.
 const EXIT_INTERRUPTED: i32 = 130;
 
-pub(crate) fn main(args: RunArgs) -> anyhow::Result<Exit> {
-    let resolved = resolve(&args)?;
+pub(crate) fn main(args: &RunArgs) -> anyhow::Result<Exit> {
+    let resolved = resolve(args)?;
     let plan = serde_json::to_string_pretty(&resolved.plan)? + "\n";
     if args.dry_run {
         print(&plan);
         return Ok(Exit::Valid);
     }
-    let dir = create_dir(&args, &resolved)?;
+    let dir = create_dir(args, &resolved)?;
     std::fs::write(dir.plan(), plan).with_context(|| dir.plan().display().to_string())?;
     eprint(&format!(
         "ordeal: {} on {}, seed {}, in {}",
