@@ -6,8 +6,10 @@
 //!
 //! - [`patterns`]: the reference nodes, run by the harness's own binary as `ordeal node NAME …`;
 //! - [`systems`]: adapters of third-party systems, run from their own binaries;
+//! - [`manifest`]: systems of the user's own, described in a TOML file;
 //! - `memory`: no processes at all, to test the harness itself.
 
+pub mod manifest;
 pub mod patterns;
 pub mod systems;
 

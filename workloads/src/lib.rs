@@ -10,7 +10,9 @@ pub mod http;
 pub mod patients;
 pub mod register;
 
-use ordeal_core::{Op, Workload};
+use std::net::SocketAddr;
+
+use ordeal_core::{Client, Op, Workload};
 
 /// A workload in the registry.
 pub struct Entry {
@@ -20,12 +22,24 @@ pub struct Entry {
     pub about: &'static str,
     /// Makes it.
     pub build: fn() -> Box<dyn Workload>,
+    /// A client of its HTTP contract, bound to one node; `None` if it has no such contract.
+    pub client: Option<fn(SocketAddr) -> Box<dyn Client>>,
 }
 
 /// Every workload there is.
 pub const WORKLOADS: &[Entry] = &[
-    Entry { name: register::NAME, about: register::ABOUT, build: || Box::new(register::Register) },
-    Entry { name: patients::NAME, about: patients::ABOUT, build: || Box::new(patients::Patients) },
+    Entry {
+        name: register::NAME,
+        about: register::ABOUT,
+        build: || Box::new(register::Register),
+        client: None,
+    },
+    Entry {
+        name: patients::NAME,
+        about: patients::ABOUT,
+        build: || Box::new(patients::Patients),
+        client: Some(patients::client),
+    },
 ];
 
 /// The workload of this name.

@@ -45,7 +45,7 @@ pub(crate) struct RunArgs {
     /// What is asked of the system (see `ordeal list workloads`)
     #[arg(required_unless_present = "plan")]
     pub(crate) workload: Option<String>,
-    /// The system under audit [default: the workload's reference target]
+    /// The system under audit: a name, or a TOML file [default: the workload's reference target]
     #[arg(long)]
     pub(crate) target: Option<String>,
     /// Start the target with this planted defect (see `ordeal list bugs`)

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use ordeal_core::{Applies, Fault, Machine, PLAN_VERSION, Plan, Target, Workload};
+use ordeal_targets::manifest::Manifest;
 
 use crate::args::RunArgs;
 use crate::exit::{UsageError, usage};
@@ -65,8 +66,11 @@ fn draft(args: &RunArgs) -> anyhow::Result<Plan> {
             }
         },
     };
-    let entry = find_target(&target)?;
-    let nodes = args.nodes.map_or(entry.default_nodes, usize::from);
+    let (target, usual_nodes) = match find_target(&target)? {
+        System::Known(entry) => (target, entry.default_nodes),
+        System::Described(path, manifest) => (path, manifest.nodes),
+    };
+    let nodes = args.nodes.map_or(usual_nodes, usize::from);
     let mut options = BTreeMap::new();
     for option in &args.options {
         let Some((name, value)) = option.split_once('=') else {
@@ -181,26 +185,43 @@ pub(crate) fn find_workload(name: &str) -> anyhow::Result<Arc<dyn Workload>> {
     }
 }
 
-fn find_target(name: &str) -> anyhow::Result<&'static ordeal_targets::Entry> {
+/// A target of the registry, or one that a TOML file describes.
+enum System {
+    Known(&'static ordeal_targets::Entry),
+    /// With the absolute path of the file, by which a plan names it.
+    Described(String, Box<Manifest>),
+}
+
+fn find_target(name: &str) -> anyhow::Result<System> {
+    if name.ends_with(".toml") {
+        let path = std::path::absolute(name).with_context(|| name.to_owned())?;
+        let manifest = Manifest::read(&path).map_err(|e| UsageError(e.to_string()))?;
+        return Ok(System::Described(path.display().to_string(), Box::new(manifest)));
+    }
     match ordeal_targets::find(name) {
-        Some(entry) => Ok(entry),
+        Some(entry) => Ok(System::Known(entry)),
         None => {
             let known: Vec<_> = ordeal_targets::TARGETS.iter().map(|t| t.name).collect();
-            usage(format!("there is no target `{name}`; there are: {}", known.join(", ")))
+            usage(format!(
+                "there is no target `{name}`; there are: {}, and files ending in .toml",
+                known.join(", ")
+            ))
         }
     }
 }
 
 fn build_target(plan: &Plan) -> anyhow::Result<Arc<dyn Target>> {
-    let entry = find_target(&plan.target)?;
     let config = ordeal_targets::Config {
         bug: plan.bug.clone(),
         options: plan.options.clone(),
         nodes: plan.nodes,
         ordeal: this_program()?,
     };
-    let target = entry.configure(&config).map_err(|e| UsageError(e.to_string()))?;
-    Ok(Arc::from(target))
+    let target = match find_target(&plan.target)? {
+        System::Known(entry) => entry.configure(&config),
+        System::Described(_, manifest) => manifest.target(&config),
+    };
+    Ok(Arc::from(target.map_err(|e| UsageError(e.to_string()))?))
 }
 
 /// The path of this binary, which also runs reference nodes and is every node's init.

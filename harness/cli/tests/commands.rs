@@ -244,6 +244,37 @@ fn real_nodes_are_audited_and_leave_nothing() {
     }
 }
 
+#[test]
+fn a_system_described_in_a_file_is_audited_like_any_other() {
+    if !sandbox("a_system_described_in_a_file_is_audited_like_any_other") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = dir.path().join("clinic.toml");
+    let program = env!("CARGO_BIN_EXE_ordeal");
+    let text = format!(
+        r#"
+        name = "clinic"
+        workload = "patients"
+        program = "{program}"
+        args = ["node", "quorum-reads-writes", "--id", "{{id}}", "--listen", "{{ip}}:8080",
+                "--peers", "{{peers}}", "--data-dir", "{{data_dir}}"]
+        peer = "{{id}}={{ip}}:8080"
+        port = 8080
+        ready = "/health"
+        "#
+    );
+    std::fs::write(&manifest, text).unwrap();
+    let out = dir.path().join("run");
+    let (manifest, out) = (manifest.to_str().unwrap(), out.to_str().unwrap());
+    let args = ["run", "patients", "--target", manifest, "--faults", "kill", "--for", "4s", "--out", out];
+    let ran = output(&args);
+    assert!([0, 3].contains(&code(&ran)), "{}{}", stdout(&ran), stderr(&ran));
+    assert!(stdout(&ran).contains("3 nodes"), "{}", stdout(&ran));
+    let broken = output(&["run", "patients", "--target", "/nonexistent/clinic.toml"]);
+    assert_eq!(code(&broken), 2, "{}", stderr(&broken));
+}
+
 /// Starts a long run of real nodes and waits until the load has begun.
 fn long_run(out: &Path) -> Child {
     let args = ["run", "patients", "--for", "10m", "--seed", "5", "--out", out.to_str().unwrap()];

@@ -18,6 +18,8 @@ pub enum Style {
 /// Anomalies and events shown of each finding; the rest is in `verdict.json`.
 const ANOMALIES: usize = 3;
 const EVENTS: usize = 12;
+/// Where messages are broken.
+const LINE_CHARS: usize = 100;
 
 impl Style {
     fn paint(self, verdict: Verdict, text: &str) -> String {
@@ -115,7 +117,7 @@ fn write_finding(out: &mut String, judged: &Judged<'_>, finding: &Finding, style
 fn write_anomaly(out: &mut String, judged: &Judged<'_>, anomaly: &Anomaly) -> std::fmt::Result {
     let key = anomaly.key.as_ref().map(|k| format!(" ({k})")).unwrap_or_default();
     writeln!(out, "\n      {}{key}", anomaly.name)?;
-    for line in anomaly.message.lines() {
+    for line in anomaly.message.lines().flat_map(wrap) {
         writeln!(out, "      {line}")?;
     }
     for &index in anomaly.events.iter().take(EVENTS) {
@@ -127,6 +129,20 @@ fn write_anomaly(out: &mut String, judged: &Judged<'_>, anomaly: &Anomaly) -> st
         writeln!(out, "        … and {} more events", anomaly.events.len() - EVENTS)?;
     }
     writeln!(out)
+}
+
+/// Breaks a line between words.
+fn wrap(line: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in line.split(' ') {
+        let last = lines.last_mut().filter(|last| last.chars().count() + word.chars().count() < LINE_CHARS);
+        match last {
+            Some(last) if last.is_empty() => last.push_str(word),
+            Some(last) => last.extend([" ", word]),
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// A history as text, a line an event; with a key, only the events about it and those of the harness.
@@ -143,6 +159,14 @@ mod tests {
     use ordeal_core::{History, Judgement};
 
     use super::*;
+
+    #[test]
+    fn long_lines_are_broken_between_words_and_nothing_is_lost() {
+        let text = "word ".repeat(100) + &"x".repeat(300);
+        let lines = wrap(&text);
+        assert_eq!(lines.join(" "), text);
+        assert!(lines.iter().all(|l| l.len() <= LINE_CHARS || !l.contains(' ')));
+    }
 
     #[test]
     fn the_gravest_finding_comes_first_and_events_are_cited() {

@@ -33,7 +33,7 @@ pub(crate) fn main(args: &RunArgs) -> anyhow::Result<Exit> {
     eprint(&format!(
         "ordeal: {} on {}, seed {}, in {}",
         resolved.plan.workload,
-        resolved.plan.target,
+        resolved.target.name(),
         resolved.plan.seed,
         dir.path().display()
     ));
@@ -98,7 +98,7 @@ fn create_dir(args: &RunArgs, resolved: &Resolved) -> anyhow::Result<RunDir> {
     if let Some(out) = &args.out {
         return RunDir::create(out).map_err(|e| refused(out, e).into());
     }
-    let kind = format!("{}-{}", plan.target, plan.workload);
+    let kind = format!("{}-{}", resolved.target.name(), plan.workload);
     let name = format!("{}-{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), plan.seed);
     // Two runs may begin in the same second with the same seed.
     let mut path = Path::new("results").join(&kind).join(&name);
