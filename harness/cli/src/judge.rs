@@ -9,7 +9,7 @@ use anyhow::Context;
 use ordeal_core::{Checker, Finding, History, Judgement, Plan, Verdict};
 use ordeal_runner::RunDir;
 
-use crate::exit::UsageError;
+use crate::exit::{UsageError, eprint};
 use crate::resolve;
 
 /// Node logs are searched for panics up to this size each.
@@ -82,17 +82,17 @@ fn judge_logs(dir: &RunDir, plan: &Plan) -> anyhow::Result<Finding> {
     Ok(finding)
 }
 
-/// Writes what follows from a run beside it: the verdict and the report. Only these are ever replaced.
-pub(crate) fn save(
-    dir: &RunDir,
-    plan: &Plan,
-    history: &History,
-    judgement: &Judgement,
-) -> anyhow::Result<()> {
-    let verdict = serde_json::to_string_pretty(judgement)? + "\n";
-    replace(&dir.verdict(), verdict.as_bytes())?;
+/// Writes what follows from a run beside it: the verdict and the report. Only these are ever replaced. A
+/// disk that has no room for them does not change the verdict, so this only warns.
+pub(crate) fn save(dir: &RunDir, plan: &Plan, history: &History, judgement: &Judgement) {
     let judged = ordeal_report::Judged { dir: Some(dir.path()), plan: Some(plan), history, judgement };
-    replace(&dir.path().join("report.html"), ordeal_report::html(&judged).as_bytes())
+    let saved = serde_json::to_string_pretty(judgement)
+        .context("the verdict as JSON")
+        .and_then(|verdict| replace(&dir.verdict(), format!("{verdict}\n").as_bytes()))
+        .and_then(|()| replace(&dir.path().join("report.html"), ordeal_report::html(&judged).as_bytes()));
+    if let Err(error) = saved {
+        eprint(&format!("ordeal: the verdict could not be saved: {error:#}"));
+    }
 }
 
 /// Replaces a file in one step: there is never half of it.

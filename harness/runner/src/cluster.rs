@@ -50,6 +50,8 @@ struct Node {
 #[derive(Default)]
 struct State {
     death_expected: bool,
+    /// How its process ended the last time.
+    last_status: Option<String>,
 }
 
 impl LocalCluster {
@@ -118,7 +120,11 @@ impl LocalCluster {
     /// Everything of the node has ended: the shim only ends after the whole PID namespace.
     async fn ended(&self, index: usize, status: String) {
         let node = &self.spec.nodes[index];
-        let expected = self.state(index).death_expected;
+        let expected = {
+            let mut state = self.state(index);
+            state.last_status = Some(status.clone());
+            state.death_expected
+        };
         self.nodes[index].init.send_replace(None);
         tracing::info!(node = node.id, status, expected, "ended");
         if expected {
@@ -129,8 +135,22 @@ impl LocalCluster {
         let _ = self.note("node-exited", value).await;
     }
 
+    /// What became of a node that is not ready, with its last words.
+    pub(crate) fn last_words(&self, id: &str) -> String {
+        let ended = self.spec.nodes.iter().find(|n| n.id == id).and_then(|n| {
+            let down = self.init_pid(n.index).is_none();
+            self.state(n.index).last_status.clone().filter(|_| down)
+        });
+        let ended =
+            ended.map_or_else(|| format!("{id} runs"), |status| format!("{id} ended by itself ({status})"));
+        match self.last_lines(id).as_slice() {
+            [] => format!("{ended} and said nothing"),
+            lines => format!("{ended}; the last it said:\n    {}", lines.join("\n    ")),
+        }
+    }
+
     /// The last lines that a node printed to its standard error.
-    pub(crate) fn last_lines(&self, id: &str) -> Vec<String> {
+    fn last_lines(&self, id: &str) -> Vec<String> {
         let bytes = std::fs::read(self.dir.node(id).join("stderr.log")).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         let mut lines: Vec<String> = text.lines().rev().take(LAST_LINES).map(str::to_owned).collect();

@@ -94,16 +94,17 @@ impl Recorder {
     pub fn start(path: &Path) -> Result<(Recorder, Journal), RecorderError> {
         let error = |e: std::io::Error| RecorderError(format!("{}: {e}", path.display()));
         let file = OpenOptions::new().append(true).create_new(true).open(path).map_err(error)?;
-        let (events, incoming) = mpsc::channel(QUEUE_EVENTS);
+        let (events, mut incoming) = mpsc::channel(QUEUE_EVENTS);
         let (failed, failure) = watch::channel(None);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(error)?;
         let path: Arc<Path> = path.into();
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || {
-                let written = runtime.block_on(write_all(file, incoming));
+                let written = runtime.block_on(write_all(file, &mut incoming));
                 written.map_err(|e| {
                     let error = RecorderError(format!("{}: {e}", path.display()));
+                    // Before the queue is closed, so that whoever finds it closed finds the reason too.
                     failed.send_replace(Some(error.clone()));
                     error
                 })
@@ -122,7 +123,7 @@ impl Recorder {
     }
 }
 
-async fn write_all(mut file: File, mut incoming: mpsc::Receiver<Event>) -> std::io::Result<u64> {
+async fn write_all(mut file: File, incoming: &mut mpsc::Receiver<Event>) -> std::io::Result<u64> {
     let mut batch = Vec::with_capacity(BATCH_EVENTS);
     let mut text = Vec::with_capacity(2 * CHUNK_BYTES);
     let mut index = 0;
@@ -216,10 +217,10 @@ mod tests {
     async fn a_full_disk_stops_the_recorder_and_says_so() {
         let full = Path::new("/dev/full");
         let file = OpenOptions::new().append(true).open(full).unwrap();
-        let (events, incoming) = mpsc::channel(8);
+        let (events, mut incoming) = mpsc::channel(8);
         events.send(event(1, 0, EventKind::Invoke)).await.unwrap();
         drop(events);
-        let error = write_all(file, incoming).await.unwrap_err();
+        let error = write_all(file, &mut incoming).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
     }
 }

@@ -255,10 +255,10 @@ async fn start_cluster(
     cluster.start_all().await.map_err(RunError::Start)?;
     let unready = cluster.wait_ready(Duration::from_millis(audit.plan.ready_timeout_ms)).await;
     if let Some(id) = unready.first() {
-        let said = cluster.last_lines(id).join("\n    ");
+        let words = cluster.last_words(id);
         let ids = unready.join(", ");
         cluster.stop().await;
-        return Err(RunError::Start(format!("{ids} not ready; the last that {id} said:\n    {said}")));
+        return Err(RunError::Start(format!("{ids} not ready; {words}")));
     }
     let driver =
         Driver { journal: journal.clone(), cluster: Handle(cluster), progress: Arc::clone(&audit.progress) };

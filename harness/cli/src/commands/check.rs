@@ -27,7 +27,7 @@ fn check_run(args: &CheckArgs) -> anyhow::Result<Judgement> {
     }
     let dir = RunDir::open(&args.path);
     let (plan, history, judgement) = judge::judge_run(&dir)?;
-    judge::save(&dir, &plan, &history, &judgement)?;
+    judge::save(&dir, &plan, &history, &judgement);
     show(
         args,
         &Judged { dir: Some(dir.path()), plan: Some(&plan), history: &history, judgement: &judgement },

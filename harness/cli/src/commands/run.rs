@@ -79,7 +79,7 @@ fn inside(resolved: Resolved, dir: &RunDir, keep_data: bool) -> anyhow::Result<J
     let at = dir.path().display();
     ran.with_context(|| format!("the run ended early; what it recorded is in {at}"))?;
     let (plan, history, judgement) = judge::judge_run(dir)?;
-    judge::save(dir, &plan, &history, &judgement)?;
+    judge::save(dir, &plan, &history, &judgement);
     if judgement.verdict == Verdict::Valid && !keep_data {
         dir.drop_data().with_context(|| format!("cannot delete the nodes' data in {at}"))?;
     }
