@@ -12,6 +12,8 @@ use crate::{Judged, words};
 const DRAWN: usize = 20_000;
 const WIDTH: f64 = 1200.0;
 const LANE_HEIGHT: f64 = 14.0;
+/// Room for the name of a phase.
+const LABEL_WIDTH: f64 = 50.0;
 
 const STYLE: &str = "\
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1240px;padding:0 1rem;color:#222;background:#fff}\
@@ -20,7 +22,7 @@ h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem}\
 table{border-collapse:collapse}td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top}\
 pre{background:#f6f8fa;padding:.8rem;overflow-x:auto;font-size:13px}\
 svg{width:100%;height:auto;font:11px system-ui,sans-serif}.lane{fill:#555}\
-.ok{stroke:#1a7f37}.fail{stroke:#9a6700}.info{stroke:#8250df}.cited{stroke:#cf222e;stroke-width:6}\
+.ok{stroke:#1a7f37}.fail{stroke:#9a6700}.info{stroke:#8250df}.mark{fill:none;stroke:#cf222e;stroke-width:2}\
 .fault{fill:#cf222e;fill-opacity:.12}.faultname{fill:#cf222e}.phase{stroke:#999;stroke-dasharray:3 3}";
 
 /// The report as HTML.
@@ -125,10 +127,15 @@ fn write_timeline(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
         let (from, to) = (x(bar.from.time), x(bar.to.map_or(end, |e| e.time)));
         let to = to.max(from + 1.0);
         let kind = words::kind(bar.to.map_or(EventKind::Info, |e| e.kind));
-        let mark = if cited.contains(&bar.from.index) { " cited" } else { "" };
         let name = escape(&words::event(bar.to.unwrap_or(bar.from)));
-        write!(out, "<path class=\"{kind}{mark}\" d=\"M{from:.1} {y:.1}H{to:.1}\" stroke-width=\"3\">")?;
+        write!(out, "<path class=\"{kind}\" d=\"M{from:.1} {y:.1}H{to:.1}\" stroke-width=\"3\">")?;
         writeln!(out, "<title>{name}</title></path>")?;
+        if cited.contains(&bar.from.index) {
+            writeln!(
+                out,
+                "<circle class=\"mark\" cx=\"{from:.1}\" cy=\"{y:.1}\" r=\"5\"><title>{name}</title></circle>"
+            )?;
+        }
     }
     writeln!(out, "</svg>")
 }
@@ -151,6 +158,7 @@ fn write_fault_bands(
 ) -> std::fmt::Result {
     let mut since: std::collections::BTreeMap<&str, u64> = std::collections::BTreeMap::new();
     let mut bands: Vec<(&str, u64, u64)> = Vec::new();
+    let mut free_from = 0.0;
     for event in history.events.iter().filter(|e| matches!(e.process, Process::Named(_))) {
         let fault = event.value["fault"].as_str();
         match (&*event.f, event.kind, fault) {
@@ -169,7 +177,11 @@ fn write_fault_bands(
                     out,
                     "<path class=\"phase\" d=\"M{at:.1} 12V{height}\"><title>{name}</title></path>"
                 )?;
-                writeln!(out, "<text x=\"{:.1}\" y=\"10\">{name}</text>", at + 2.0)?;
+                // Short phases stand close together; the name of one that has no room is in its title.
+                if at >= free_from {
+                    writeln!(out, "<text x=\"{:.1}\" y=\"10\">{name}</text>", at + 2.0)?;
+                    free_from = at + LABEL_WIDTH;
+                }
             }
             _ => {}
         }
