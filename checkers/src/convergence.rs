@@ -56,6 +56,9 @@ struct Gathered<'h> {
     answers: BTreeMap<(Option<&'h Key>, &'h str), Answers<'h>>,
     /// Keys that may have changed during the final reads.
     changed: BTreeSet<Option<&'h Key>>,
+    /// What mutations of unknown outcome would write, by key: they may take effect at any time, even
+    /// between two final reads.
+    unknown: BTreeMap<Option<&'h Key>, BTreeSet<Atom>>,
     nodes: BTreeSet<&'h str>,
 }
 
@@ -86,6 +89,14 @@ impl Convergence {
                 if op.kind() != EventKind::Fail && (invoked_then || ended_then) {
                     gathered.changed.insert(op.key());
                 }
+                if op.kind() == EventKind::Info {
+                    let written = match op.input() {
+                        // A compare-and-set: `[from, to]`.
+                        Value::Array(pair) if pair.len() == 2 => &pair[1],
+                        other => other,
+                    };
+                    gathered.unknown.entry(op.key()).or_default().insert(Atom::from(written));
+                }
                 continue;
             }
             let (Some(node), EventKind::Ok) = (node, op.kind()) else {
@@ -110,9 +121,28 @@ impl Convergence {
         }
     }
 
+    /// Whether the answers differ only by what mutations of unknown outcome would write.
+    fn explained(&self, answers: &Answers<'_>, late: &BTreeSet<Atom>) -> bool {
+        let settled = answers.values().filter_map(|op| {
+            let answer = op.output().unwrap_or(&Value::Null);
+            match (self.form(answer), answer) {
+                (Form::Set(elements), _) => Some(Form::Set(elements.difference(late).cloned().collect())),
+                // `[version, value]`
+                (Form::Whole(_), Value::Array(pair))
+                    if pair.len() == 2 && late.contains(&Atom::from(&pair[1])) =>
+                {
+                    None
+                }
+                (Form::Whole(value), _) if late.contains(&value) => None,
+                (form, _) => Some(form),
+            }
+        });
+        settled.collect::<BTreeSet<Form>>().len() <= 1
+    }
+
     fn conclude(&self, gathered: &Gathered<'_>) -> Finding {
         let (mut compared, mut skipped, mut divergent) = (0, 0, 0);
-        let mut lonely = Vec::new();
+        let (mut lonely, mut missing, mut late) = (Vec::new(), Vec::new(), Vec::new());
         let mut anomalies = Vec::new();
         for ((key, f), answers) in &gathered.answers {
             if gathered.changed.contains(key) {
@@ -124,13 +154,21 @@ impl Convergence {
                 lonely.push(format!("{}`{f}` by {} only", of_key(*key), only.join(", ")));
                 continue;
             }
+            let absent: Vec<&str> =
+                gathered.nodes.iter().filter(|n| !answers.contains_key(*n)).copied().collect();
+            if !absent.is_empty() {
+                missing.push(format!("{}`{f}` not by {}", of_key(*key), absent.join(", ")));
+            }
             compared += 1;
             let mut groups: BTreeMap<Form, Vec<&str>> = BTreeMap::new();
             for (node, op) in answers {
                 let answer = op.output().unwrap_or(&Value::Null);
                 groups.entry(self.form(answer)).or_default().push(node);
             }
-            if groups.len() > 1 {
+            if groups.len() > 1 && gathered.unknown.get(key).is_some_and(|late| self.explained(answers, late))
+            {
+                late.push(format!("{}`{f}`", of_key(*key)));
+            } else if groups.len() > 1 {
                 divergent += 1;
                 if anomalies.len() < REPORTED {
                     anomalies.push(divergence(*key, f, answers, &groups));
@@ -138,13 +176,23 @@ impl Convergence {
             }
         }
         let answering: BTreeSet<&str> = gathered.answers.values().flat_map(|a| a.keys().copied()).collect();
-        let silent: Vec<&str> = gathered.nodes.difference(&answering).copied().collect();
         let (verdict, summary) = if divergent > 0 {
             let of = count(compared, "object");
             (Verdict::Invalid, format!("nodes disagree on {divergent} of {of}"))
         } else if !lonely.is_empty() {
             let lonely = listed(&lonely, 3, "; ");
             (Verdict::Vacuous, format!("fewer than two nodes answered: {lonely}"))
+        } else if !missing.is_empty() {
+            let missing = listed(&missing, 3, "; ");
+            (Verdict::Unknown, format!("not every node answered every final read: {missing}"))
+        } else if !late.is_empty() {
+            let late = listed(&late, 3, "; ");
+            (
+                Verdict::Unknown,
+                format!(
+                    "nodes differ by operations whose outcome nobody knows, which may have come late: {late}"
+                ),
+            )
         } else if compared == 0 {
             let why = match (skipped, answering.len()) {
                 (0, 0) => format!("no node answered a read in the phase `{FINAL_READS}`"),
@@ -160,7 +208,7 @@ impl Convergence {
             .with("objects_changed_meanwhile", skipped)
             .with("objects_divergent", divergent)
             .with("nodes_answering", answering.len())
-            .with("nodes_silent", silent);
+            .with("objects_not_answered_by_all", missing.len());
         finding.anomalies = anomalies;
         finding
     }

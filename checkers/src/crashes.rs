@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 
 use crate::About;
 use crate::phases::of_nemesis;
-use crate::words::{count, ms};
+use crate::words::{count, listed, ms};
 
 /// How lists show it.
 pub(crate) const ABOUT: About =
     About { name: "crashes", about: "no node ended by itself; with the node logs at hand, none panicked" };
 
+/// How the harness writes the status of a process that died of SIGKILL: 128 + 9.
+const SIGKILLED: &str = "137";
 /// How many incidents of one log are reported.
 const INCIDENTS: usize = 20;
 /// How many lines from its first belong to one incident.
@@ -30,18 +32,19 @@ impl Checker for Crashes {
 
     fn check(&self, history: &History) -> Finding {
         let exits = history.events.iter().filter(|e| of_nemesis(e, "node-exited"));
-        let mut expected = 0;
+        let mut killed = Vec::new();
         let mut anomalies = Vec::new();
         for event in exits {
-            if event.value.get("expected") == Some(&Value::Bool(true)) {
-                expected += 1;
-                continue;
-            }
             let text = |field| event.value.get(field).and_then(Value::as_str);
             let lines = event.value.get("log").and_then(Value::as_array);
             let last = lines
                 .and_then(|lines| lines.last()?.as_str())
                 .map_or_else(String::new, |line| format!("; its last words: {line}"));
+            if text("status").is_some_and(|status| status.contains(SIGKILLED)) {
+                // No program kills itself so: it was the kernel, out of memory, or somebody outside.
+                killed.push(text("node").unwrap_or("a node").to_owned());
+                continue;
+            }
             anomalies.push(Anomaly {
                 name: "crash".to_owned(),
                 message: format!(
@@ -57,14 +60,16 @@ impl Checker for Crashes {
         }
         let (verdict, summary) = if !anomalies.is_empty() {
             (Verdict::Invalid, format!("{} that nobody asked for", count(anomalies.len(), "exit")))
+        } else if !killed.is_empty() {
+            let killed = listed(&killed, 5, ", ");
+            (Verdict::Unknown, format!("killed by somebody else than the harness (out of memory?): {killed}"))
         } else if history.events.is_empty() {
             (Verdict::Vacuous, "the history is empty".to_owned())
         } else {
             (Verdict::Valid, "no node ended by itself".to_owned())
         };
         let mut finding = Finding::new(ABOUT.name, verdict, summary)
-            .with("exits_expected", expected)
-            .with("exits_unexpected", anomalies.len());
+            .with("exits_unexpected", anomalies.len() + killed.len());
         finding.anomalies = anomalies;
         finding
     }

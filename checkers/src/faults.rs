@@ -33,6 +33,7 @@ impl Faults {
 /// What became of one kind of fault.
 #[derive(Default)]
 struct Tally {
+    tried: u64,
     injected: u64,
     proved: u64,
     /// Why the last attempt to inject it came to nothing.
@@ -43,7 +44,8 @@ struct Tally {
 
 impl Tally {
     fn inject(&mut self, event: &Event) {
-        let error = event.value.get("error").or(event.value.get("skipped"));
+        let error = event.value.get("error");
+        self.tried += 1;
         if error.is_none() {
             self.injected += 1;
             self.standing = Some(format!("injected at event {} and never healed", event.index));
@@ -67,7 +69,7 @@ fn proved(event: &Event) -> bool {
 
 /// What the event says was seen, or went wrong.
 fn why(event: &Event) -> String {
-    let said = ["error", "skipped", "seen"].iter().find_map(|f| event.value.get(*f));
+    let said = ["error", "seen"].iter().find_map(|f| event.value.get(*f));
     match (said, &event.error) {
         (Some(Value::String(text)), _) => text.clone(),
         (Some(value), _) => format!("saw {value}"),
@@ -124,10 +126,14 @@ impl Faults {
             (Verdict::Valid, "no faults asked for".to_owned())
         } else {
             let proved: u64 = tallies.values().map(|t| t.proved).sum();
+            let tried: u64 = tallies.values().map(|t| t.tried).sum();
             let kinds = count(self.planned.len(), "kind");
             (
                 Verdict::Valid,
-                format!("{kinds} of fault bit, {} proved, all healed", count(proved as usize, "injection")),
+                format!(
+                    "{kinds} of fault bit, {proved} of {} proved, all healed",
+                    count(tried as usize, "injection")
+                ),
             )
         };
         let by_kind: BTreeMap<&str, Value> = tallies

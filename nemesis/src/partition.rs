@@ -46,9 +46,9 @@ impl Partition {
         let shape = Shape::parse(args)?;
         let primaries = match shape {
             Shape::Primary {} => whom::primaries(cluster).await?,
-            _ => Vec::new(),
+            _ => whom::Primaries::default(),
         };
-        let cuts = shape.cuts(cluster.spec().nodes.len(), &primaries)?;
+        let cuts = shape.cuts(cluster.spec().nodes.len(), &primaries.nodes)?;
         let mut state = self.state.lock().await;
         let mechanism = match &self.iptables_restore {
             Some(program) => {
@@ -65,8 +65,10 @@ impl Partition {
             }
         };
         let mut installed = json!({ "mechanism": mechanism, "cut": cuts });
-        if !primaries.is_empty() {
-            installed["primaries"] = json!(primaries);
+        if primaries.guessed {
+            installed["primary_unknown"] = json!(true);
+        } else if !primaries.nodes.is_empty() {
+            installed["primaries"] = json!(primaries.nodes);
         }
         state.cuts = cuts;
         Ok(installed)

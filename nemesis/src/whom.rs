@@ -81,21 +81,30 @@ pub(crate) async fn resolve(args: &Value, cluster: &dyn Cluster) -> Result<Vec<u
             checked(&nodes, count).map_err(|why| format!("{why}; {EXPECTED}, found {args}"))
         }
         Nodes::Word(Word::All) => Ok((0..count).collect()),
-        Nodes::Word(Word::Primary) => primaries(cluster).await,
+        Nodes::Word(Word::Primary) => Ok(primaries(cluster).await?.nodes),
     }
+}
+
+/// Whom to take for the primary.
+#[derive(Default)]
+pub(crate) struct Primaries {
+    pub(crate) nodes: Vec<usize>,
+    /// Nobody held itself to be primary.
+    pub(crate) guessed: bool,
 }
 
 /// The nodes that hold themselves to be primary; at least one. While none does, an election is under way:
 /// this waits for its end, and after [`ELECTION_MS_MAX`] takes the first node, so that the fault bites.
-pub(crate) async fn primaries(cluster: &dyn Cluster) -> Result<Vec<usize>, String> {
+pub(crate) async fn primaries(cluster: &dyn Cluster) -> Result<Primaries, String> {
     let deadline = Instant::now() + Duration::from_millis(ELECTION_MS_MAX);
     loop {
         let nodes = cluster.primaries().await.ok_or("the target cannot say which node is primary")?;
         if !nodes.is_empty() {
-            return checked(&nodes, cluster.spec().nodes.len());
+            let nodes = checked(&nodes, cluster.spec().nodes.len())?;
+            return Ok(Primaries { nodes, guessed: false });
         }
         if Instant::now() >= deadline {
-            return Ok(vec![0]);
+            return Ok(Primaries { nodes: vec![0], guessed: true });
         }
         tokio::time::sleep(ASK_INTERVAL).await;
     }

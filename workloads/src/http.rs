@@ -103,7 +103,11 @@ pub fn judge(answer: Result<Reply, HttpError>) -> Result<Reply, Failure> {
             // The system's own word counts for more than the status.
             (_, Some(true)) => Err(Failure::NotDone(reply.quote())),
             (_, Some(false)) => Err(Failure::Unknown(reply.quote())),
-            (400..=499, None) => Err(Failure::NotDone(reply.quote())),
+            // Refusals of the request as such. Others (a timeout, a conflict, a proxy's own codes) may
+            // follow an effect.
+            (400 | 401 | 403..=406 | 411 | 413..=417 | 422 | 429 | 431, None) => {
+                Err(Failure::NotDone(reply.quote()))
+            }
             (_, None) => Err(Failure::Unknown(reply.quote())),
         },
     }

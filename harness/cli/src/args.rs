@@ -194,13 +194,17 @@ fn duration(text: &str) -> Result<Duration, String> {
     ms.map(Duration::from_millis).ok_or_else(|| "at most 168h".to_owned())
 }
 
+/// The slowest and the fastest rate that can be asked for, in operations per second.
+pub(crate) const RATE_MIN: f64 = 0.001;
+pub(crate) const RATE_MAX: f64 = 10_000_000.0;
+
 fn rate(text: &str) -> Result<Rate, String> {
     if text == "max" {
         return Ok(Rate(None));
     }
     match text.parse::<f64>() {
-        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(Rate(Some(rate))),
-        _ => Err(format!("expected operations per second above 0, or `max`, not `{text}`")),
+        Ok(rate) if (RATE_MIN..=RATE_MAX).contains(&rate) => Ok(Rate(Some(rate))),
+        _ => Err(format!("expected operations per second from 0.001 to 10000000, or `max`, not `{text}`")),
     }
 }
 
@@ -223,7 +227,7 @@ mod tests {
             assert!(duration(bad).is_err(), "{bad}");
         }
         assert_eq!(rate("max"), Ok(Rate(None)));
-        for bad in ["0", "-1", "nan", "inf", "fast"] {
+        for bad in ["0", "-1", "1e-300", "1e300", "nan", "inf", "fast"] {
             assert!(rate(bad).is_err(), "{bad}");
         }
     }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use ordeal_core::{Checker, Finding, History, Judgement, Plan, Verdict};
 use ordeal_runner::RunDir;
 
-use crate::exit::{UsageError, eprint};
+use crate::exit::{UsageError, eprint, usage};
 use crate::resolve;
 
 /// Node logs are searched for panics up to this size each.
@@ -17,11 +17,17 @@ const LOG_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Reads a history.
 pub(crate) fn read_history(path: &Path) -> anyhow::Result<History> {
-    let bytes = std::fs::read(path).map_err(|e| UsageError(format!("{}: {e}", path.display())))?;
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
-        UsageError(format!("{}: line {line}: not UTF-8", path.display()))
-    })?;
+    let mut bytes = std::fs::read(path).map_err(|e| UsageError(format!("{}: {e}", path.display())))?;
+    if let Err(e) = std::str::from_utf8(&bytes) {
+        let good = e.valid_up_to();
+        if bytes[good..].contains(&b'\n') {
+            let line = 1 + bytes[..good].iter().filter(|b| **b == b'\n').count();
+            return usage(format!("{}: line {line}: not UTF-8", path.display()));
+        }
+        // The last line was cut off, perhaps within a character: the parser sets it aside.
+        bytes.truncate(good);
+    }
+    let text = String::from_utf8(bytes).unwrap_or_default();
     Ok(History::parse(&text).map_err(|e| UsageError(format!("{}: {e}", path.display())))?)
 }
 
@@ -31,16 +37,20 @@ pub(crate) fn judge_run(dir: &RunDir) -> anyhow::Result<(Plan, History, Judgemen
     let history = read_history(&dir.history())?;
     let workload = resolve::find_workload(&plan.workload)?;
     let mut checkers = workload.checkers(&plan);
-    checkers.push(Box::new(ordeal_checkers::Faults::new(plan.fault_kinds.clone())));
+    checkers.push(Box::new(ordeal_checkers::Faults::new(plan.all_fault_kinds())));
     checkers.push(Box::new(ordeal_checkers::Crashes));
     checkers.push(Box::new(ordeal_checkers::Recovery));
     let mut findings = judge(&checkers, &history);
     findings.push(judge_logs(dir, &plan)?);
-    if history.events.iter().any(|e| e.f == "interrupted" && e.process.client().is_none()) {
+    let harness = |f: &str| history.events.iter().find(|e| e.f == f && e.process.client().is_none());
+    if harness("interrupted").is_some() {
+        let why = "the run was interrupted before its final reads";
+        findings.push(Finding::new("complete", Verdict::Unknown, why));
+    } else if let Some(failed) = harness("failed") {
         findings.push(Finding::new(
             "complete",
             Verdict::Unknown,
-            "the run was interrupted before its final reads",
+            format!("the run failed: {}", failed.value),
         ));
     } else if !history.events.iter().any(|e| e.f == "phase" && e.value == "stop") {
         findings.push(Finding::new(
@@ -69,6 +79,11 @@ fn judge_logs(dir: &RunDir, plan: &Plan) -> anyhow::Result<Finding> {
         for name in ["stdout.log", "stderr.log"] {
             let path = dir.node(&id).join(name);
             let Ok(file) = File::open(&path) else { continue };
+            if file.metadata().is_ok_and(|m| m.len() > LOG_BYTES) {
+                finding.verdict = Verdict::Unknown;
+                finding.summary =
+                    format!("{id} wrote more than {} MB; the rest was not read", LOG_BYTES >> 20);
+            }
             let mut bytes = Vec::new();
             std::io::Read::read_to_end(&mut std::io::Read::take(file, LOG_BYTES), &mut bytes)
                 .with_context(|| path.display().to_string())?;
@@ -97,7 +112,8 @@ pub(crate) fn save(dir: &RunDir, plan: &Plan, history: &History, judgement: &Jud
 
 /// Replaces a file in one step: there is never half of it.
 fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let fresh = path.with_extension("new");
+    // Somebody else may judge the same run at the same time.
+    let fresh = path.with_extension(format!("{}.new", std::process::id()));
     let written = File::create(&fresh).and_then(|mut file| file.write_all(bytes));
     written.and_then(|()| std::fs::rename(&fresh, path)).with_context(|| path.display().to_string())
 }

@@ -117,8 +117,14 @@ pub(crate) fn read_plan(file: &Path) -> anyhow::Result<Plan> {
     if plan.nodes == 0 || plan.nodes > 100 || plan.concurrency == 0 || plan.keys == 0 {
         return usage(format!("{}: nodes (1 to 100), concurrency and keys must be above 0", file.display()));
     }
-    if plan.rate.is_some_and(|rate| rate.is_nan() || rate <= 0.0) {
-        return usage(format!("{}: rate must be above 0, or null", file.display()));
+    if plan.rate.is_some_and(|rate| !(crate::args::RATE_MIN..=crate::args::RATE_MAX).contains(&rate)) {
+        return usage(format!("{}: rate must be from 0.001 to 10000000, or null", file.display()));
+    }
+    let week_ms = 7 * 24 * 3_600_000;
+    let times = [plan.warmup_ms, plan.duration_ms, plan.op_timeout_ms, plan.ready_timeout_ms];
+    let steps = plan.faults.iter().flat_map(|step| [step.at_ms, step.for_ms]);
+    if plan.concurrency > 10_000 || times.into_iter().chain(steps).any(|ms| ms > week_ms) {
+        return usage(format!("{}: at most 10000 clients, and no time above a week", file.display()));
     }
     Ok(plan)
 }
@@ -128,9 +134,7 @@ fn choose_faults(resolved: &mut Resolved, asked: Option<&str>, scheduled: bool) 
     let machine = ordeal_nemesis::machine();
     let plan = &mut resolved.plan;
     if scheduled {
-        let planned = plan.fault_kinds.iter().chain(plan.faults.iter().map(|s| &s.fault));
-        let names: std::collections::BTreeSet<String> = planned.cloned().collect();
-        resolved.faults = build_faults(&names.into_iter().collect::<Vec<_>>(), &machine, plan.nodes)?;
+        resolved.faults = build_faults(&plan.all_fault_kinds(), &machine, plan.nodes)?;
         return Ok(());
     }
     let everything = || ordeal_nemesis::all().iter().map(|kind| kind.name.to_owned()).collect::<Vec<_>>();
@@ -226,7 +230,11 @@ fn build_target(plan: &Plan) -> anyhow::Result<Arc<dyn Target>> {
 
 /// The path of this binary, which also runs reference nodes and is every node's init.
 pub(crate) fn this_program() -> anyhow::Result<PathBuf> {
-    std::env::current_exe().context("cannot find the path of this program")
+    // Not its path: nodes are started again in mid-run, and must be this very build even if another one has
+    // taken its place on disk meanwhile.
+    let program = PathBuf::from("/proc/self/exe");
+    std::fs::metadata(&program).context("cannot find this program in /proc; is it mounted?")?;
+    Ok(program)
 }
 
 fn draw_seed() -> u64 {

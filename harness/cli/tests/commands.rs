@@ -83,7 +83,21 @@ fn a_correct_system_is_valid_and_can_be_judged_again() {
     assert!(stdout(&output(&["show", run.to_str().unwrap()])).starts_with("VALID"));
     let history = stdout(&output(&["show", run.to_str().unwrap(), "--history", "--key", "3"]));
     assert!(history.contains(" 3 ") && !history.contains(" read 4 "), "{history}");
-    assert_eq!(std::fs::read_link(dir.path().join("latest")).unwrap(), Path::new("run"));
+    assert!(!dir.path().join("latest").exists(), "only the default directory has one");
+}
+
+#[test]
+fn runs_without_a_named_directory_are_found_under_results() {
+    let dir = tempfile::tempdir().unwrap();
+    let args =
+        ["run", "register", "--target", "memory", "--for", "200ms", "--warmup", "100ms", "--seed", "7"];
+    for _ in 0..2 {
+        let ran = ordeal(&args).current_dir(dir.path()).output().unwrap();
+        assert!([0, 3].contains(&code(&ran)), "{}", stderr(&ran));
+    }
+    let runs = dir.path().join("results/memory-register");
+    assert_eq!(std::fs::read_dir(&runs).unwrap().count(), 3, "two runs and `latest`");
+    assert!(runs.join("latest").join("verdict.json").exists());
 }
 
 #[test]
@@ -175,6 +189,7 @@ fn malformed_histories_are_errors_with_their_line_never_a_verdict() {
         ("garbage", b"nonsense\n".to_vec(), "line 1"),
         ("second", format!("{good}\n{{\"index\":1}}\n").into_bytes(), "line 2"),
         ("binary", [good.as_bytes(), b"\n\xff\xfe\n"].concat(), "line 2: not UTF-8"),
+        ("middle", [good.as_bytes(), b"\n\xff\n", good.as_bytes()].concat(), "line 2: not UTF-8"),
         ("deep", format!("{good}\n{}\n", "[".repeat(100_000)).into_bytes(), "line 2"),
     ];
     for (name, bytes, expected) in cases {
@@ -184,6 +199,11 @@ fn malformed_histories_are_errors_with_their_line_never_a_verdict() {
         assert_eq!(code(&said), 2, "{name}: {}", stderr(&said));
         assert!(stderr(&said).contains(expected), "{name}: {}", stderr(&said));
     }
+    // Cut off within a character of its last line.
+    let cut = dir.path().join("cut");
+    std::fs::write(&cut, [good.as_bytes(), b"\n{\"index\":1,\"error\":\"\xe2\x82"].concat()).unwrap();
+    let said = output(&["check", cut.to_str().unwrap(), "--model", "register"]);
+    assert_eq!(code(&said), 3, "{}{}", stdout(&said), stderr(&said));
     let empty = dir.path().join("empty");
     std::fs::write(&empty, "").unwrap();
     let said = output(&["check", empty.to_str().unwrap(), "--model", "register"]);

@@ -71,7 +71,7 @@ pub enum Applies {
     No(String),
 }
 
-/// What a probe saw. `bit` is only true if the effect was observed.
+/// What a probe saw. `proved` is only true if it was observed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probe {
     /// Whether the fault is in force (after inject), or is entirely gone (after heal).

@@ -1,8 +1,8 @@
-//! A target without a cluster: registers and sets in the harness's own memory, correct or broken.
+//! A target without a cluster: registers in the harness's own memory, correct or broken.
 //!
-//! It understands the operations of the `register` workload (`read`, `write`, `cas` with versions) and
-//! of plain sets (`add`, `read-all`), and exists so that runner, judges and reports can be tested, and
-//! the load path measured, with nothing else running.
+//! It understands the operations of the `register` workload (`read`, `write`, `cas`, with versions), and
+//! exists so that runner, judges and reports can be tested, and the load path measured, with nothing
+//! else running.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ pub const BUGS: &[Bug] = &[
     },
 ];
 
-/// Registers and sets in memory, one copy for all nodes.
+/// Registers in memory, one copy for all nodes.
 #[derive(Clone, Debug)]
 pub struct MemoryTarget {
     bug: Option<&'static str>,
@@ -43,7 +43,6 @@ struct Register {
     value: Value,
     before: (u64, Value),
     reads: u64,
-    elements: Vec<Value>,
 }
 
 impl MemoryTarget {
@@ -122,11 +121,6 @@ impl MemoryTarget {
                     Outcome::Fail("the value was another one".to_owned())
                 }
             }
-            ("add", element) => {
-                register.elements.push(element.clone());
-                Outcome::Ok(element.clone())
-            }
-            ("read-all", _) => Outcome::Ok(Value::Array(register.elements.clone())),
             (f, _) => Outcome::Fail(format!("the memory target does not know `{f}`")),
         }
     }

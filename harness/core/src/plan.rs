@@ -1,6 +1,6 @@
 //! The plan: everything a run is meant to do, as plain data that can be read, edited and run again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -46,6 +46,14 @@ pub struct Plan {
     pub fault_kinds: Vec<String>,
     /// What is broken, when, and for how long.
     pub faults: Vec<FaultStep>,
+}
+
+impl Plan {
+    /// Every kind of fault that was asked for or stands in the schedule (which people may edit), once.
+    pub fn all_fault_kinds(&self) -> Vec<String> {
+        let kinds = self.fault_kinds.iter().chain(self.faults.iter().map(|step| &step.fault));
+        kinds.collect::<BTreeSet<_>>().into_iter().cloned().collect()
+    }
 }
 
 /// One fault of a plan.

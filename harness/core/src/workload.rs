@@ -17,7 +17,8 @@ pub trait Workload: Send + Sync {
     fn generator(&self, plan: &Plan) -> Box<dyn Generator>;
 
     /// The reads at the end, after everything is healed: each thread is bound to another node, there is
-    /// one thread a node, and each operation is repeated until it succeeds or the time is up.
+    /// one thread a node, and each operation is repeated until it succeeds or the time is up. Runs twice:
+    /// the first round brings half-done writes to light, the second one sees the end state.
     fn final_generator(&self, plan: &Plan) -> Box<dyn Generator>;
 
     /// The judges of its histories.

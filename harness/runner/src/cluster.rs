@@ -1,8 +1,8 @@
 //! The cluster: real processes, each in namespaces of its own, that can be killed and started again.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,12 @@ use crate::{Journal, RunDir};
 
 /// So many of a node's last lines are kept in the history when it dies unexpectedly.
 const LAST_LINES: usize = 20;
+/// They are looked for in so much of the end of its log.
+const LAST_BYTES: u64 = 64 * 1024;
+/// The longest wait for a node's shims to say that the node was started.
+const REPORT: Duration = Duration::from_secs(30);
+/// The longest wait for all processes to be gone in the end.
+const STOP: Duration = Duration::from_secs(20);
 /// Pause between two questions whether a node is ready.
 const READY_POLL: Duration = Duration::from_millis(20);
 /// The longest single question.
@@ -97,14 +103,14 @@ impl LocalCluster {
         let mut command = tokio::process::Command::from(wrapped);
         command.env_clear().envs(launch.env).current_dir(&home);
         command.stdin(std::process::Stdio::null()).stdout(stdout).stderr(stderr);
+        // Until a task waits for it, a node that is given up must not live on unseen.
+        command.kill_on_drop(true);
         let mut child = command.spawn().map_err(|e| fail("start its process", e))?;
         drop(child_end);
-        let reported = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            BufReader::new(report).read_line(&mut line).map(|_| line)
-        });
-        let line = reported.await.map_err(|e| e.to_string())?.map_err(|e| fail("learn its process id", e))?;
-        let init = line.trim().parse().map_err(|_| format!("{}: its init process did not start", node.id))?;
+        let reported = tokio::task::spawn_blocking(move || read_report(BufReader::new(report)));
+        let reported = tokio::time::timeout(REPORT, reported).await;
+        let reported = reported.map_err(|_| format!("{}: its init process did not report", node.id))?;
+        let init = reported.map_err(|e| e.to_string())?.map_err(|why| format!("{}: {why}", node.id))?;
         self.state(index).death_expected = false;
         self.nodes[index].init.send_replace(Some(init));
         tracing::info!(node = node.id, init, program = %launch.program.display(), "started");
@@ -131,7 +137,7 @@ impl LocalCluster {
             return;
         }
         let log = self.last_lines(&node.id);
-        let value = json!({"node": node.id, "status": status, "expected": false, "log": log});
+        let value = json!({"node": node.id, "status": status, "log": log});
         let _ = self.note("node-exited", value).await;
     }
 
@@ -151,7 +157,7 @@ impl LocalCluster {
 
     /// The last lines that a node printed to its standard error.
     fn last_lines(&self, id: &str) -> Vec<String> {
-        let bytes = std::fs::read(self.dir.node(id).join("stderr.log")).unwrap_or_default();
+        let bytes = last_bytes(&self.dir.node(id).join("stderr.log")).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         let mut lines: Vec<String> = text.lines().rev().take(LAST_LINES).map(str::to_owned).collect();
         lines.reverse();
@@ -167,9 +173,14 @@ impl LocalCluster {
         self.journal.record(nemesis_event(&self.journal, EventKind::Info, f, value)).await
     }
 
-    /// Waits until every node is ready. Returns the ids of those that are not after `timeout`, or as soon
-    /// as one has died while this waited.
-    pub(crate) async fn wait_ready(&self, timeout: Duration) -> Vec<String> {
+    /// Waits until every node is ready. Returns the ids of those that are not after `timeout`, or when
+    /// interrupted.
+    pub(crate) async fn wait_ready(
+        &self,
+        timeout: Duration,
+        dead: Dead,
+        interrupt: &watch::Receiver<bool>,
+    ) -> Vec<String> {
         let deadline = tokio::time::Instant::now() + timeout;
         let mut waiting: Vec<usize> = (0..self.nodes.len()).collect();
         loop {
@@ -180,8 +191,13 @@ impl LocalCluster {
                 }
             }
             waiting = still;
-            let dead = waiting.iter().any(|&i| self.init_pid(i).is_none());
-            if waiting.is_empty() || dead || tokio::time::Instant::now() >= deadline {
+            let down = |&i: &usize| self.init_pid(i).is_none();
+            let hopeless = match dead {
+                Dead::GiveUp => waiting.iter().any(down),
+                Dead::WaitForOthers => waiting.iter().all(down),
+            };
+            let over = *interrupt.borrow() || tokio::time::Instant::now() >= deadline;
+            if waiting.is_empty() || hopeless || over {
                 return waiting.iter().map(|&i| self.spec.nodes[i].id.clone()).collect();
             }
             tokio::time::sleep(READY_POLL).await;
@@ -207,10 +223,37 @@ impl LocalCluster {
                 );
             }
         }
-        for index in 0..self.nodes.len() {
-            self.gone(index).await;
+        // A process that hangs in the kernel (a dead disk) goes with the sandbox at the latest.
+        let all_gone = async {
+            for index in 0..self.nodes.len() {
+                self.gone(index).await;
+            }
+        };
+        let _ = tokio::time::timeout(STOP, all_gone).await;
+    }
+}
+
+/// What to do about a node that has died while one waits for all to be ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dead {
+    /// It will not come back: stop waiting.
+    GiveUp,
+    /// Wait for those that live.
+    WaitForOthers,
+}
+
+/// Reads what a node's shims report, in either order: the process id of the init, and that the program was started.
+fn read_report(report: impl BufRead) -> Result<i32, String> {
+    let (mut init, mut started) = (None, false);
+    for line in report.lines() {
+        match line.map_err(|e| e.to_string())?.split_once(' ') {
+            Some(("init", pid)) => init = pid.parse().ok(),
+            Some(("started", _)) => started = true,
+            Some(("error", why)) => return Err(why.to_owned()),
+            _ => {}
         }
     }
+    init.filter(|_| started).ok_or_else(|| "its init process did not start".to_owned())
 }
 
 /// The cluster as faults hold it: starting a node needs shared ownership, which the trait hides.
@@ -282,6 +325,15 @@ impl LocalCluster {
         let asked = self.target.ready(&self.spec.nodes[node]);
         tokio::time::timeout(READY_ASK, asked).await.unwrap_or(false)
     }
+}
+
+/// The end of a file.
+fn last_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = std::fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LAST_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map(|_| bytes)
 }
 
 /// An event of the harness itself.

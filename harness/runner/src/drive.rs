@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ordeal_core::{Cluster, EventKind, Fault, FaultStep, Probe};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::{Handle, nemesis_event};
@@ -26,11 +27,16 @@ impl Driver {
         fault: Arc<dyn Fault>,
         steps: Vec<FaultStep>,
         start: Instant,
+        mut interrupt: watch::Receiver<bool>,
     ) -> Result<(), RecorderError> {
         for step in &steps {
-            tokio::time::sleep_until(start + Duration::from_millis(step.at_ms)).await;
+            let end_ms = step.at_ms.saturating_add(step.for_ms);
+            if wait_until(start + Duration::from_millis(step.at_ms), &mut interrupt).await {
+                break;
+            }
+            // Neither is ever cut off half-way: whoever heals next must find a whole fault or none.
             self.inject(&*fault, step).await?;
-            tokio::time::sleep_until(start + Duration::from_millis(step.at_ms + step.for_ms)).await;
+            wait_until(start + Duration::from_millis(end_ms), &mut interrupt).await;
             self.heal(&*fault).await?;
         }
         Ok(())
@@ -71,5 +77,13 @@ impl Driver {
     /// Whether the target can name its primary now.
     pub(crate) async fn has_primary(&self) -> bool {
         self.cluster.primaries().await.is_some()
+    }
+}
+
+/// Waits for a time, or for the interrupt; the answer is whether it was that.
+async fn wait_until(deadline: Instant, interrupt: &mut watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep_until(deadline) => false,
+        Ok(_) = interrupt.wait_for(|interrupted| *interrupted) => true,
     }
 }

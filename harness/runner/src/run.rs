@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::cluster::{Handle, LocalCluster, cluster_spec, nemesis_event};
+use crate::cluster::{Dead, Handle, LocalCluster, cluster_spec, nemesis_event};
 use crate::drive::Driver;
 use crate::load::{Clients, LoadError, Source};
 use crate::progress::Totals;
@@ -80,9 +80,10 @@ pub struct Summary {
     pub events: u64,
     /// Operations by outcome.
     pub totals: Totals,
-    /// Whether it was ended early.
-    pub interrupted: bool,
 }
+
+/// The longest wait for the recorder's end.
+const FINISH: Duration = Duration::from_secs(10);
 
 /// Why a run could not be carried out. Never a verdict on the system.
 #[derive(Debug, thiserror::Error)]
@@ -124,21 +125,20 @@ impl From<LoadError> for RunError {
 pub async fn run(audit: Audit) -> Result<Summary, RunError> {
     let (recorder, journal) = Recorder::start(&audit.dir.history())?;
     let progress = Arc::clone(&audit.progress);
-    let interrupt = audit.interrupt.clone();
     let failure = journal.clone();
     let carried_out = tokio::select! {
         done = carry_out(audit, journal) => done,
         error = failure.failed() => Err(RunError::Recorder(error)),
     };
     drop(failure);
-    let events = match carried_out {
-        Ok(()) => tokio::task::spawn_blocking(|| recorder.finish())
-            .await
-            .map_err(|e| RunError::Harness(e.to_string()))??,
-        Err(error) => return Err(error),
-    };
-    let interrupted = *interrupt.borrow();
-    Ok(Summary { events, totals: progress.totals(), interrupted })
+    // Also after an error: what was handed over belongs in the file. A task that was cut off may still hold
+    // a journal, so there is a bound.
+    let finished = tokio::task::spawn_blocking(|| recorder.finish());
+    let finished = tokio::time::timeout(FINISH, finished).await;
+    carried_out?;
+    let late = |_| RunError::Harness("the recorder did not end".to_owned());
+    let events = finished.map_err(late)?.map_err(|e| RunError::Harness(e.to_string()))??;
+    Ok(Summary { events, totals: progress.totals() })
 }
 
 async fn carry_out(audit: Audit, journal: Journal) -> Result<(), RunError> {
@@ -156,6 +156,10 @@ async fn carry_out(audit: Audit, journal: Journal) -> Result<(), RunError> {
         next_process: AtomicU64::new(0),
     });
     let worked = work(&audit, &clients, driver.as_ref(), &phases).await;
+    if let Err(error) = &worked {
+        // Whoever judges this history must know that it is not whole.
+        phases.note("failed", json!(error.to_string())).await?;
+    }
     phases.enter(Phase::Stop).await?;
     if let Some(driver) = &driver {
         driver.cluster.0.stop().await;
@@ -183,19 +187,13 @@ async fn work(
         if let (Phase::Load, Some(driver)) = (phase, driver) {
             for fault in &audit.faults {
                 let steps = plan.faults.iter().filter(|s| s.fault == fault.name()).cloned().collect();
-                faults.spawn(driver.clone().drive(Arc::clone(fault), steps, start));
+                let interrupt = audit.interrupt.clone();
+                faults.spawn(driver.clone().drive(Arc::clone(fault), steps, start, interrupt));
             }
         }
         clients.load(&source, plan.concurrency, &stop).await?;
-        if *audit.interrupt.borrow() {
-            faults.abort_all();
-        }
         while let Some(driven) = faults.join_next().await {
-            match driven {
-                Ok(driven) => driven?,
-                Err(e) if e.is_cancelled() => {}
-                Err(e) => return Err(RunError::Harness(e.to_string())),
-            }
+            driven.map_err(|e| RunError::Harness(e.to_string()))??;
         }
     }
     phases.enter(Phase::Heal).await?;
@@ -209,7 +207,7 @@ async fn work(
     }
     phases.enter(Phase::Settle).await?;
     if let Some(driver) = driver {
-        settle(&driver.cluster.0, plan).await?;
+        settle(&driver.cluster.0, audit).await?;
     }
     // A write whose client gave up may still lie half done on some node until somebody reads it. The first
     // round of reads brings such writes to light; the end state is what the second round sees.
@@ -253,7 +251,8 @@ async fn start_cluster(
     let cluster =
         LocalCluster::new(spec.clone(), target, network, dir, audit.harness.clone(), journal.clone());
     cluster.start_all().await.map_err(RunError::Start)?;
-    let unready = cluster.wait_ready(Duration::from_millis(audit.plan.ready_timeout_ms)).await;
+    let timeout = Duration::from_millis(audit.plan.ready_timeout_ms);
+    let unready = cluster.wait_ready(timeout, Dead::GiveUp, &audit.interrupt).await;
     if let Some(id) = unready.first() {
         let words = cluster.last_words(id);
         let ids = unready.join(", ");
@@ -268,10 +267,13 @@ async fn start_cluster(
 }
 
 /// Starts what died by itself, and waits until every node is ready again.
-async fn settle(cluster: &Arc<LocalCluster>, plan: &Plan) -> Result<(), RunError> {
+async fn settle(cluster: &Arc<LocalCluster>, audit: &Audit) -> Result<(), RunError> {
     cluster.start_all().await.map_err(RunError::Start)?;
-    for id in cluster.wait_ready(Duration::from_millis(plan.ready_timeout_ms)).await {
-        cluster.note("node-not-ready", json!({"node": id, "after_ms": plan.ready_timeout_ms})).await?;
+    let timeout = Duration::from_millis(audit.plan.ready_timeout_ms);
+    let begun = Instant::now();
+    for id in cluster.wait_ready(timeout, Dead::WaitForOthers, &audit.interrupt).await {
+        let after_ms = begun.elapsed().as_millis() as u64;
+        cluster.note("node-not-ready", json!({"node": id, "after_ms": after_ms})).await?;
     }
     Ok(())
 }

@@ -69,7 +69,9 @@ impl RunDir {
         // not meet at the new link's name.
         let fresh = parent.join(format!(".latest-{}", name.display()));
         std::os::unix::fs::symlink(name, &fresh)?;
-        std::fs::rename(fresh, parent.join("latest"))
+        std::fs::rename(&fresh, parent.join("latest")).inspect_err(|_| {
+            let _ = std::fs::remove_file(&fresh);
+        })
     }
 
     /// Deletes the nodes' data, which nobody needs after a run without a violation.

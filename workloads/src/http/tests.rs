@@ -171,9 +171,9 @@ async fn chunks_and_trailers_are_read() {
 
 #[tokio::test]
 async fn the_reason_names_status_and_body() {
-    let teapot = "HTTP/1.1 418 I'm a teapot\r\ncontent-length: 14\r\n\r\nshort and stout";
+    let teapot = "HTTP/1.1 422 I'm a teapot\r\ncontent-length: 14\r\n\r\nshort and stout";
     let (mutation, _) = outcomes(Behaviour::Answer(teapot)).await;
-    assert_eq!(mutation, Outcome::Fail("HTTP 418 short and stou".to_owned()));
+    assert_eq!(mutation, Outcome::Fail("HTTP 422 short and stou".to_owned()));
 }
 
 #[tokio::test]

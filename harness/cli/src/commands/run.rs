@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use ordeal_core::{Judgement, Verdict};
@@ -17,9 +18,6 @@ use crate::exit::{Exit, UsageError, eprint, print, style};
 use crate::judge;
 use crate::progress::Watcher;
 use crate::resolve::{Resolved, resolve, this_program};
-
-/// The exit code of a process that a second Ctrl-C ended, by convention.
-const EXIT_INTERRUPTED: i32 = 130;
 
 pub(crate) fn main(args: &RunArgs) -> anyhow::Result<Exit> {
     let resolved = resolve(args)?;
@@ -38,7 +36,11 @@ pub(crate) fn main(args: &RunArgs) -> anyhow::Result<Exit> {
         dir.path().display()
     ));
     if resolved.processes {
-        match sandbox::enter()? {
+        let entered = sandbox::enter().inspect_err(|_| {
+            // Nothing has happened: leave nothing.
+            let _ = std::fs::remove_file(dir.plan()).and_then(|()| std::fs::remove_dir(dir.path()));
+        });
+        match entered? {
             Entered::Inside => {}
             Entered::Outside(Ok(code)) => return Ok(Exit::from_code(code)),
             Entered::Outside(Err(signal)) => {
@@ -49,14 +51,16 @@ pub(crate) fn main(args: &RunArgs) -> anyhow::Result<Exit> {
             }
         }
     }
-    let judgement = inside(resolved, &dir, args.keep_data)?;
+    let judgement = inside(resolved, &dir, args)?;
     Ok(Exit::of(judgement.verdict, args.expect == Expect::Invalid))
 }
 
-fn inside(resolved: Resolved, dir: &RunDir, keep_data: bool) -> anyhow::Result<Judgement> {
+fn inside(resolved: Resolved, dir: &RunDir, args: &RunArgs) -> anyhow::Result<Judgement> {
     start_log(&dir.log())?;
-    // Best effort: a file system without symbolic links is no reason not to audit.
-    let _ = dir.mark_latest();
+    if args.out.is_none() {
+        // Best effort: a file system without symbolic links is no reason not to audit.
+        let _ = dir.mark_latest();
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     let progress = Arc::new(Progress::default());
@@ -74,20 +78,28 @@ fn inside(resolved: Resolved, dir: &RunDir, keep_data: bool) -> anyhow::Result<J
         };
         Ok::<_, anyhow::Error>(ordeal_runner::run(audit).await?)
     });
-    runtime.shutdown_background();
     watcher.finish();
     let at = dir.path().display();
     ran.with_context(|| format!("the run ended early; what it recorded is in {at}"))?;
+    // The runtime lives on meanwhile: it is what listens to Ctrl-C.
+    JUDGING.store(true, Ordering::Relaxed);
     let (plan, history, judgement) = judge::judge_run(dir)?;
-    judge::save(dir, &plan, &history, &judgement);
-    if judgement.verdict == Verdict::Valid && !keep_data {
-        dir.drop_data().with_context(|| format!("cannot delete the nodes' data in {at}"))?;
-    }
     let judged =
         Judged { dir: Some(dir.path()), plan: Some(&plan), history: &history, judgement: &judgement };
     print(&ordeal_report::text(&judged, style()));
+    judge::save(dir, &plan, &history, &judgement);
+    if judgement.verdict == Verdict::Valid
+        && !args.keep_data
+        && let Err(error) = dir.drop_data()
+    {
+        eprint(&format!("ordeal: cannot delete the nodes' data in {at}: {error}"));
+    }
+    runtime.shutdown_background();
     Ok(judgement)
 }
+
+/// Whether the run is over and only its judges are at work: nothing is left that wants to be healed.
+static JUDGING: AtomicBool = AtomicBool::new(false);
 
 /// Creates the run directory: the one asked for, or one named after target, workload, time and seed.
 fn create_dir(args: &RunArgs, resolved: &Resolved) -> anyhow::Result<RunDir> {
@@ -128,7 +140,8 @@ fn start_log(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The first Ctrl-C (or TERM, or HUP) ends the run early and in good order; a second one at once.
+/// The first Ctrl-C (or TERM, or HUP) ends the run early and in good order; a second one, or one while
+/// the judges are at work, ends it at once.
 fn watch_signals() -> anyhow::Result<watch::Receiver<bool>> {
     let (interrupt, interrupted) = watch::channel(false);
     let mut signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
@@ -140,8 +153,8 @@ fn watch_signals() -> anyhow::Result<watch::Receiver<bool>> {
         loop {
             let [a, b, c] = &mut signals[..] else { return };
             tokio::select! { _ = a.recv() => {}, _ = b.recv() => {}, _ = c.recv() => {} }
-            if interrupt.send_replace(true) {
-                std::process::exit(EXIT_INTERRUPTED);
+            if interrupt.send_replace(true) || JUDGING.load(Ordering::Relaxed) {
+                std::process::exit(Exit::Harness as i32);
             }
             eprint("ordeal: interrupted; healing and stopping (once more to stop at once)");
         }

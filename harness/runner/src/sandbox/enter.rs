@@ -9,7 +9,7 @@ use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, signal, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getegid, geteuid, pipe, setpgid};
 
@@ -43,6 +43,9 @@ const POWERS: [Capability; 6] = [
 /// When the kernel refuses a namespace; the error names the remedy. Some refusals only show inside, so
 /// both sides must expect one.
 pub fn enter() -> Result<Entered, SandboxError> {
+    // A parent may have left it ignored; then the end of the child would never be told.
+    // SAFETY: restoring the default installs no code of ours.
+    let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
     let root = geteuid().is_root();
     let (uid, gid) = (geteuid(), getegid());
     let rest = CloneFlags::CLONE_NEWNS
@@ -134,8 +137,10 @@ fn restore(signals: &SigSet) {
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(signals), None);
 }
 
-/// The parent's whole life: pass signals on, wait for the end.
+/// The parent's whole life: pass signals on, wait for the end. Whoever asks a third time, or with SIGQUIT,
+/// does not want to wait for good order.
 fn supervise(child: Pid, signals: &SigSet) -> Result<i32, Signal> {
+    let mut asked = 0;
     loop {
         match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(_, code)) => return Ok(code),
@@ -146,7 +151,9 @@ fn supervise(child: Pid, signals: &SigSet) -> Result<i32, Signal> {
         match signals.wait() {
             Ok(Signal::SIGCHLD) => {}
             Ok(signal) => {
-                let _ = kill(child, signal);
+                asked += 1;
+                let at_once = asked > 2 || signal == Signal::SIGQUIT;
+                let _ = kill(child, if at_once { Signal::SIGKILL } else { signal });
             }
             Err(_) => std::thread::sleep(Duration::from_millis(10)),
         }

@@ -29,8 +29,8 @@ use super::enter::{make_mounts_private, mount_proc};
 pub const INIT_COMMAND: &str = "__init";
 
 /// A command that runs `program` in the network namespace `network` and in fresh PID, mount, IPC and UTS
-/// namespaces. The process id of the node's init, as the caller's PID namespace sees it, arrives as a
-/// decimal line on `report`.
+/// namespaces. On `report` arrive the lines `init PID`, the node's init as the caller's PID namespace sees
+/// it, and `started ` when the program runs or `error WHY` when it could not be started.
 pub fn wrap(
     harness: &OsStr,
     id: &str,
@@ -83,26 +83,24 @@ fn shim(report: OwnedFd, id: &OsStr, program: &OsStr, args: &[OsString]) -> i32 
     // SAFETY: the shim has one thread.
     match unsafe { fork() } {
         Ok(ForkResult::Parent { child }) => {
-            let mut report = std::fs::File::from(report);
-            let _ = writeln!(report, "{child}");
-            drop(report);
+            say(report, &format!("init {child}"));
             wait_for(child)
         }
-        Ok(ForkResult::Child) => {
-            drop(report);
-            init(id, program, args)
-        }
+        Ok(ForkResult::Child) => init(report, id, program, args),
         Err(_) => 4,
     }
 }
 
 /// Process 1 of the node: start the program, reap everything, end when the program ends.
-fn init(id: &OsStr, program: &OsStr, args: &[OsString]) -> i32 {
+fn init(report: OwnedFd, id: &OsStr, program: &OsStr, args: &[OsString]) -> i32 {
     let _ = set_pdeathsig(Signal::SIGKILL);
     let _ = sethostname(id);
+    // The node must not inherit it, or the harness would wait for its end.
+    let _ = fcntl(&report, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
     let prepared = make_mounts_private().and_then(|()| mount_proc());
     if let Err(e) = prepared {
-        return complain(&format!("ordeal: {e}"));
+        say(report, &format!("error {e}"));
+        return CANNOT_START;
     }
     if !geteuid().is_root() {
         // The node is an ordinary program: the harness's powers end here.
@@ -111,15 +109,24 @@ fn init(id: &OsStr, program: &OsStr, args: &[OsString]) -> i32 {
         }
     }
     match Command::new(program).args(args).spawn() {
-        Ok(child) => wait_for(Pid::from_raw(child.id() as i32)),
-        Err(e) => complain(&format!("ordeal: cannot start {}: {e}", program.display())),
+        Ok(child) => {
+            say(report, "started ");
+            wait_for(Pid::from_raw(child.id() as i32))
+        }
+        Err(e) => {
+            say(report, &format!("error cannot start {}: {e}", program.display()));
+            CANNOT_START
+        }
     }
 }
 
-/// The shim has no logger; the node's own standard error is where a person will look.
-fn complain(message: &str) -> i32 {
-    let _ = writeln!(std::io::stderr(), "{message}");
-    127
+/// What a shell exits with when it cannot start a program.
+const CANNOT_START: i32 = 127;
+
+/// Tells the harness, which may be gone, and closes this end. Both shims write to one pipe: a line must go
+/// out in one piece.
+fn say(report: OwnedFd, line: &str) {
+    let _ = std::fs::File::from(report).write_all(format!("{line}\n").as_bytes());
 }
 
 fn wait_for(child: Pid) -> i32 {

@@ -41,12 +41,13 @@ impl SandboxError {
 /// What keeps namespaces from working, as far as this machine tells.
 fn remedy(errno: Errno) -> String {
     let setting = |path: &str| std::fs::read_to_string(path).map(|s| s.trim().to_owned()).unwrap_or_default();
-    if setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" {
+    let root = nix::unistd::geteuid().is_root();
+    if !root && setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" {
         return "AppArmor restricts user namespaces here (Ubuntu 23.10 and later): run as root, or `sudo sysctl -w \
                 kernel.apparmor_restrict_unprivileged_userns=0`"
             .to_owned();
     }
-    if setting("/proc/sys/kernel/unprivileged_userns_clone") == "0" {
+    if !root && setting("/proc/sys/kernel/unprivileged_userns_clone") == "0" {
         return "user namespaces are switched off here: run as root, or `sudo sysctl -w \
                 kernel.unprivileged_userns_clone=1`"
             .to_owned();
