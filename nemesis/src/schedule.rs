@@ -3,19 +3,28 @@
 //! A run is a row of periods: a fault of one to five seconds (less if it is only a kill), then quiet of half to two. Some periods have
 //! two faults that overlap; one in four has none, so that the system also gets time to recover fully.
 //! Invariants:
-//! - Kinds are dealt from a shuffled deck and not drawn one by one, so none is left out by bad luck: each
-//!   is there at least twice in ten seconds or more, and at least once in less. If the time is tight,
-//!   everything is shortened in proportion, and no period is without a fault.
+//! - Kinds are dealt from a shuffled deck and not drawn one by one, so none is left out by bad luck. Kills
+//!   and partitions, which find most, are in it twice. Ten seconds see the whole deck at least once, half a
+//!   minute twice; in less every kind comes once. If the time is tight, everything is shortened in
+//!   proportion, and no period is without a fault.
+//! - No variant (whom a kill hits, the shape of a partition) comes again while another one can be drawn.
 //! - A fault begins within the first second; the last one ends before the end.
 //! - No kind is in force twice at a time.
 //! - The same arguments make the same schedule.
 
+use std::collections::BTreeSet;
+use std::iter::repeat_n;
+
 use ordeal_core::{Fault, FaultStep, Rng};
+use serde_json::Value;
 
-use crate::{kill, pause};
+use crate::{kill, partition, pause};
 
-/// A run this long has every kind at least twice.
+/// A run this long sees the whole deck, and one this long sees it twice.
 const LONG_MS: u64 = 10_000;
+const VERY_LONG_MS: u64 = 30_000;
+/// How often another variant is drawn in place of one that was there already.
+const REDRAWS: usize = 16;
 const FAULT_MS: (u64, u64) = (1_000, 5_000);
 /// Of a period in which nodes are only killed: what matters is how often they die, not how long they lie.
 const KILL_MS: (u64, u64) = (200, 1_500);
@@ -57,6 +66,7 @@ pub fn schedule(
 
     // Whom a kind hits does not depend on which other kinds are asked for.
     let mut whom: Vec<Rng> = faults.iter().map(|f| Rng::fork(seed, f.name())).collect();
+    let mut had: Vec<BTreeSet<String>> = vec![BTreeSet::new(); faults.len()];
     let mut steps = Vec::new();
     let mut elapsed_ms = 0;
     for period in &periods {
@@ -68,7 +78,7 @@ pub fn schedule(
                 at_ms: begin_ms + delay_ms,
                 for_ms,
                 fault: faults[fault].name().to_owned(),
-                args: faults[fault].draw(&mut whom[fault], nodes, has_primary),
+                args: fresh(&mut had[fault], || faults[fault].draw(&mut whom[fault], nodes, has_primary)),
             });
         }
         elapsed_ms += period.fault_ms + period.quiet_ms;
@@ -77,12 +87,39 @@ pub fn schedule(
     steps
 }
 
+/// Draws until a variant comes that was not there yet; when there seems to be none, all may come again.
+fn fresh(had: &mut BTreeSet<String>, mut draw: impl FnMut() -> Value) -> Value {
+    let mut args = draw();
+    for _ in 0..REDRAWS {
+        if had.insert(variant(&args)) {
+            return args;
+        }
+        args = draw();
+    }
+    had.clear();
+    had.insert(variant(&args));
+    args
+}
+
+/// What kind of injection the arguments describe, whoever it hits.
+fn variant(args: &Value) -> String {
+    match (&args["shape"], &args["nodes"]) {
+        (Value::String(shape), _) => shape.clone(),
+        (_, Value::String(word)) => word.clone(),
+        (_, Value::Array(nodes)) => nodes.len().to_string(),
+        _ => args.to_string(),
+    }
+}
+
 /// Deals periods until the time is filled and each kind has had its turns.
 fn deal(rng: &mut Rng, kinds: &[&str], duration_ms: u64, room_ms: u64) -> Vec<Period> {
-    let turns = if duration_ms >= LONG_MS { 2 } else { 1 };
-    let wanted = kinds.len() * turns;
+    let twice = |kind: &&str| duration_ms >= LONG_MS && [kill::NAME, partition::NAME].contains(kind);
+    let deck: Vec<usize> =
+        kinds.iter().enumerate().flat_map(|(i, kind)| repeat_n(i, 1 + usize::from(twice(kind)))).collect();
+    let turns = if duration_ms >= VERY_LONG_MS { 2 } else { 1 };
+    let wanted = deck.len() * turns;
     let tight = room_ms / PERIOD_MS < (wanted + wanted.div_ceil(GROUP - 1)) as u64;
-    let mut deck = Deck { kinds: kinds.len(), cards: Vec::new() };
+    let mut deck = Deck { all: deck, cards: Vec::new() };
     let mut periods: Vec<Period> = Vec::new();
     let (mut dealt, mut total_ms, mut empty_at) = (0, 0, 0);
     while dealt < wanted || total_ms < room_ms {
@@ -116,17 +153,16 @@ fn place(rng: &mut Rng, position: usize, length_ms: u64) -> (u64, u64) {
     (delay_ms, rng.between(rest_ms.div_ceil(2), rest_ms))
 }
 
-/// Kinds in random order, shuffled again when it is used up: any `n` cards in a row from the start of a
-/// deck of `n` are all different.
+/// Kinds in random order, shuffled again when it is used up.
 struct Deck {
-    kinds: usize,
+    all: Vec<usize>,
     cards: Vec<usize>,
 }
 
 impl Deck {
     fn top(&mut self, rng: &mut Rng) -> usize {
         if self.cards.is_empty() {
-            self.cards = (0..self.kinds).collect();
+            self.cards.clone_from(&self.all);
             rng.shuffle(&mut self.cards);
         }
         self.cards[self.cards.len() - 1]
@@ -184,8 +220,9 @@ mod tests {
                     for step in &steps {
                         by_kind.entry(&step.fault).or_default().push(step);
                     }
-                    let turns = if duration_ms >= LONG_MS { 2 } else { 1 };
                     for name in names {
+                        let often = *name != "pause" && duration_ms >= 10_000;
+                        let turns = if duration_ms >= 30_000 { 2 } else { 1 } * (1 + usize::from(often));
                         let of_kind = by_kind.get(name).map_or(&[][..], Vec::as_slice);
                         assert!(of_kind.len() >= turns, "{name}: {context}");
                         assert!(
@@ -228,6 +265,18 @@ mod tests {
         }
         assert!(overlaps > 100, "{overlaps}");
         assert!(short_kills > 20, "{short_kills}");
+    }
+
+    #[test]
+    fn variants_take_turns() {
+        for seed in 0..50 {
+            let steps = with(&["kill", "pause", "partition"], 30_000, seed);
+            for name in ["kill", "partition"] {
+                let first: Vec<_> = steps.iter().filter(|s| s.fault == name).take(4).collect();
+                let variants: BTreeSet<String> = first.iter().map(|s| variant(&s.args)).collect();
+                assert_eq!((first.len(), variants.len()), (4, 4), "seed {seed}: {first:?}");
+            }
+        }
     }
 
     #[test]
