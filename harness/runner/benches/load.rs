@@ -119,7 +119,7 @@ fn drive(
         progress: Arc::new(Progress::default()),
         interrupt: interrupted,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(run(audit)).expect("the run succeeds")
 }
 

@@ -22,9 +22,11 @@ const FLUSH: Duration = Duration::from_millis(50);
 /// The longest time that a client waits for the recorder.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Events on their way to the recorder at most.
-const QUEUE_EVENTS: usize = 16_384;
+const QUEUE_EVENTS: usize = 65_536;
 /// Events written at a time at most.
-const BATCH_EVENTS: usize = 4_096;
+const BATCH_EVENTS: usize = 8_192;
+/// How often the recorder looks for events.
+const LOOK: Duration = Duration::from_millis(5);
 /// Text is handed to the kernel when there is so much of it.
 const CHUNK_BYTES: usize = 256 * 1024;
 
@@ -96,12 +98,11 @@ impl Recorder {
         let file = OpenOptions::new().append(true).create_new(true).open(path).map_err(error)?;
         let (events, mut incoming) = mpsc::channel(QUEUE_EVENTS);
         let (failed, failure) = watch::channel(None);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(error)?;
         let path: Arc<Path> = path.into();
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || {
-                let written = runtime.block_on(write_all(file, &mut incoming));
+                let written = write_all(file, &mut incoming);
                 written.map_err(|e| {
                     let error = RecorderError(format!("{}: {e}", path.display()));
                     // Before the queue is closed, so that whoever finds it closed finds the reason too.
@@ -123,20 +124,25 @@ impl Recorder {
     }
 }
 
-async fn write_all(mut file: File, incoming: &mut mpsc::Receiver<Event>) -> std::io::Result<u64> {
+/// Looks for events now and then instead of waiting for each: to be woken once an event would cost the
+/// clients more than everything else about recording.
+fn write_all(mut file: File, incoming: &mut mpsc::Receiver<Event>) -> std::io::Result<u64> {
     let mut batch = Vec::with_capacity(BATCH_EVENTS);
     let mut text = Vec::with_capacity(2 * CHUNK_BYTES);
     let mut index = 0;
     let mut flushed = Instant::now();
     loop {
-        let wait = FLUSH.saturating_sub(flushed.elapsed());
-        let received = match text.is_empty() {
-            true => incoming.recv_many(&mut batch, BATCH_EVENTS).await,
-            false => match tokio::time::timeout(wait, incoming.recv_many(&mut batch, BATCH_EVENTS)).await {
-                Ok(received) => received,
-                Err(_) => usize::MAX,
-            },
+        let ended = loop {
+            match incoming.try_recv() {
+                Ok(event) => batch.push(event),
+                Err(mpsc::error::TryRecvError::Empty) => break false,
+                Err(mpsc::error::TryRecvError::Disconnected) => break true,
+            }
+            if batch.len() == BATCH_EVENTS {
+                break false;
+            }
         };
+        let busy = batch.len() > BATCH_EVENTS / 2;
         batch.sort_by_key(|e: &Event| e.time);
         for mut event in batch.drain(..) {
             event.index = index;
@@ -144,13 +150,16 @@ async fn write_all(mut file: File, incoming: &mut mpsc::Receiver<Event>) -> std:
             serde_json::to_writer(&mut text, &event)?;
             text.push(b'\n');
         }
-        if text.len() >= CHUNK_BYTES || flushed.elapsed() >= FLUSH || received == 0 {
+        if text.len() >= CHUNK_BYTES || ended || flushed.elapsed() >= FLUSH {
             file.write_all(&text)?;
             text.clear();
             flushed = Instant::now();
         }
-        if received == 0 {
+        if ended {
             return Ok(index);
+        }
+        if !busy {
+            std::thread::sleep(LOOK);
         }
     }
 }
@@ -220,7 +229,7 @@ mod tests {
         let (events, mut incoming) = mpsc::channel(8);
         events.send(event(1, 0, EventKind::Invoke)).await.unwrap();
         drop(events);
-        let error = write_all(file, &mut incoming).await.unwrap_err();
+        let error = write_all(file, &mut incoming).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
     }
 }
