@@ -61,8 +61,10 @@ fn inside(resolved: Resolved, dir: &RunDir, args: &RunArgs) -> anyhow::Result<Ju
         // Best effort: a file system without symbolic links is no reason not to audit.
         let _ = dir.mark_latest();
     }
+    // All clients on one thread: waking one another across threads would cost more than another core brings,
+    // and the system under audit needs the others.
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start threads")?;
     let progress = Arc::new(Progress::default());
     let watcher = Watcher::start(Arc::clone(&progress));
     let ran = runtime.block_on(async {
@@ -81,9 +83,12 @@ fn inside(resolved: Resolved, dir: &RunDir, args: &RunArgs) -> anyhow::Result<Ju
     watcher.finish();
     let at = dir.path().display();
     ran.with_context(|| format!("the run ended early; what it recorded is in {at}"))?;
-    // The runtime lives on meanwhile: it is what listens to Ctrl-C.
+    // Judged beside the runtime, which listens to Ctrl-C.
     JUDGING.store(true, Ordering::Relaxed);
-    let (plan, history, judgement) = judge::judge_run(dir)?;
+    let judging = dir.clone();
+    let judged =
+        runtime.block_on(async { tokio::task::spawn_blocking(move || judge::judge_run(&judging)).await });
+    let (plan, history, judgement) = judged.context("the judges panicked")??;
     let judged =
         Judged { dir: Some(dir.path()), plan: Some(&plan), history: &history, judgement: &judgement };
     print(&ordeal_report::text(&judged, style()));
