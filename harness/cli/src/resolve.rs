@@ -232,7 +232,7 @@ fn build_target(plan: &Plan) -> anyhow::Result<Arc<dyn Target>> {
 pub(crate) fn this_program() -> anyhow::Result<PathBuf> {
     // Not its path: nodes are started again in mid-run, and must be this very build even if another one has
     // taken its place on disk meanwhile.
-    let program = PathBuf::from("/proc/self/exe");
+    let program = PathBuf::from(ordeal_runner::sandbox::THIS_PROGRAM);
     std::fs::metadata(&program).context("cannot find this program in /proc; is it mounted?")?;
     Ok(program)
 }

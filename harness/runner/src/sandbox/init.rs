@@ -40,7 +40,13 @@ pub fn wrap(
     args: &[String],
 ) -> Command {
     let mut command = Command::new(harness);
-    command.arg(INIT_COMMAND).arg(report.as_raw_fd().to_string()).arg(id).arg(program).args(args);
+    command
+        .arg0("ordeal")
+        .arg(INIT_COMMAND)
+        .arg(report.as_raw_fd().to_string())
+        .arg(id)
+        .arg(program)
+        .args(args);
     let (network, report) = (network.as_raw_fd(), report.as_raw_fd());
     let enter = move || enter_namespaces(network, report);
     // SAFETY: between fork and exec the closure only makes system calls.
@@ -108,7 +114,12 @@ fn init(report: OwnedFd, id: &OsStr, program: &OsStr, args: &[OsString]) -> i32 
             let _ = caps::clear(None, set);
         }
     }
-    match Command::new(program).args(args).spawn() {
+    let mut command = Command::new(program);
+    if program == THIS_PROGRAM {
+        // What a person sees in a list of processes.
+        command.arg0("ordeal");
+    }
+    match command.args(args).spawn() {
         Ok(child) => {
             say(report, "started ");
             wait_for(Pid::from_raw(child.id() as i32))
@@ -119,6 +130,9 @@ fn init(report: OwnedFd, id: &OsStr, program: &OsStr, args: &[OsString]) -> i32 
         }
     }
 }
+
+/// The harness itself, by a name that stays true when another build takes its place on disk.
+pub const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// What a shell exits with when it cannot start a program.
 const CANNOT_START: i32 = 127;

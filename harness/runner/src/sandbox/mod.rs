@@ -12,7 +12,7 @@ mod net;
 mod netlink;
 
 pub use enter::{Entered, enter};
-pub use init::{INIT_COMMAND, init_main, wrap};
+pub use init::{INIT_COMMAND, THIS_PROGRAM, init_main, wrap};
 pub use net::{HARNESS_IP, Network, node_ip};
 
 use nix::errno::Errno;
