@@ -8,7 +8,7 @@ mod iptables;
 mod probe;
 mod shapes;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng};
@@ -38,10 +38,17 @@ struct State {
     cuts: Cuts,
     /// Whether the rules' chain is in place.
     hooked: bool,
+    /// Why iptables, though installed, cannot be used here; then the cluster's own links are.
+    unusable: Option<String>,
     prober: Option<Arc<Prober>>,
 }
 
 impl Partition {
+    /// The program that makes rules, if rules are what cuts.
+    fn rules(&self, state: &State) -> Option<&Path> {
+        self.iptables_restore.as_deref().filter(|_| state.unusable.is_none())
+    }
+
     async fn split(&self, cluster: &dyn Cluster, args: &Value) -> Result<Value, String> {
         let shape = Shape::parse(args)?;
         let primaries = match shape {
@@ -50,21 +57,30 @@ impl Partition {
         };
         let cuts = shape.cuts(cluster.spec().nodes.len(), &primaries.nodes)?;
         let mut state = self.state.lock().await;
-        let mechanism = match &self.iptables_restore {
-            Some(program) => {
-                iptables::drop_packets(program, cluster, &cuts, !state.hooked).await?;
-                state.hooked = true;
-                "iptables"
-            }
-            None => {
-                mend_all(cluster)?;
-                for &(from, to) in &cuts {
-                    cluster.fabric().cut(from, to)?;
+        if let Some(program) = self.rules(&state) {
+            match iptables::drop_packets(program, cluster, &cuts, !state.hooked).await {
+                Ok(()) => state.hooked = true,
+                // It never worked: perhaps the kernel lets nobody load what it needs. There is another way.
+                Err(why) if !state.hooked => {
+                    // Some nodes may have taken their rules.
+                    _ = iptables::flush(program, cluster).await;
+                    state.unusable = Some(why);
                 }
-                "built-in"
+                Err(why) => return Err(why),
             }
-        };
+        }
+        let by_rules = self.rules(&state).is_some();
+        if !by_rules {
+            mend_all(cluster)?;
+            for &(from, to) in &cuts {
+                cluster.fabric().cut(from, to)?;
+            }
+        }
+        let mechanism = if by_rules { "iptables" } else { "built-in" };
         let mut installed = json!({ "mechanism": mechanism, "cut": cuts });
+        if let Some(why) = &state.unusable {
+            installed["iptables"] = json!(why);
+        }
         if primaries.guessed {
             installed["primary_unknown"] = json!(true);
         } else if !primaries.nodes.is_empty() {
@@ -84,7 +100,7 @@ impl Partition {
 
     async fn mend(&self, cluster: &dyn Cluster) -> Result<Probe, String> {
         let mut state = self.state.lock().await;
-        match &self.iptables_restore {
+        match self.rules(&state) {
             Some(program) => iptables::flush(program, cluster).await?,
             None => mend_all(cluster)?,
         }

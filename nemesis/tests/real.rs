@@ -106,13 +106,15 @@ fn partitions_by_the_fabric_bite_and_heal() {
 }
 
 #[test]
-fn a_partition_that_cannot_be_made_is_an_error_with_the_reason() {
-    sandboxed("a_partition_that_cannot_be_made_is_an_error_with_the_reason", async {
+fn an_iptables_that_does_not_work_is_replaced_and_the_reason_recorded() {
+    sandboxed("an_iptables_that_does_not_work_is_replaced_and_the_reason_recorded", async {
         let cluster = TestCluster::new(2, IDLE);
         let fault = build("partition", &Machine { iptables_restore: Some("/bin/false".into()) });
-        let error = inject(&*fault, &cluster, json!({"shape": "one", "node": 0})).await.unwrap_err();
-        assert!(error.contains("/bin/false: n1: "), "{error}");
-        assert!(!fault.probe(&cluster).await.proved);
+        let (installed, probe) = inject(&*fault, &cluster, json!({"shape": "one", "node": 0})).await.unwrap();
+        assert!(probe.proved, "{}", probe.seen);
+        assert_eq!(installed["mechanism"], "built-in");
+        assert!(installed["iptables"].as_str().unwrap().contains("/bin/false: n1: "), "{installed}");
+        assert!(heal(&*fault, &cluster).await.proved);
     });
 }
 
