@@ -4,8 +4,9 @@
 //! certainly took effect started from it, or if an open compare-and-set starts from it whose own new value
 //! is observed (the least fixed point). Take any legal order and remove every open operation that leaves
 //! an unobserved value: whatever came between it and the next plain write must itself have been such an
-//! operation, so the rest is still legal. Without versions these operations are therefore irrelevant;
-//! with versions they count, but cannot be told apart.
+//! operation, so the rest is still legal. Without versions these operations are therefore irrelevant.
+//! With versions they count; so every open compare-and-set observes the value it starts from, and only
+//! writes of values that nothing at all starts from or returns cannot be told apart.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -134,7 +135,9 @@ pub(super) fn assume(calls: &[RegisterCall], open: &[usize]) -> Vec<Open> {
     for (i, call) in calls.iter().enumerate() {
         match &call.action {
             RegisterAction::Read(v) => drop(observed.insert(v)),
-            RegisterAction::Cas(from, to) if is_open.contains(&i) => {
+            // With versions an open compare-and-set counts even if nobody sees what it left, and so it can
+            // tell apart the open writes of what it expects.
+            RegisterAction::Cas(from, to) if !versions && is_open.contains(&i) => {
                 chains.entry(to).or_default().push(from);
             }
             RegisterAction::Cas(from, _) => drop(observed.insert(from)),

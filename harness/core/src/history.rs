@@ -27,6 +27,16 @@ pub enum HistoryError {
         /// The index of the open invocation.
         open: u64,
     },
+    /// A completion stamped earlier than its invocation.
+    #[error(
+        "event {index}: process {process} completed an operation before it invoked it, by the time stamps"
+    )]
+    Backwards {
+        /// The index of the completion.
+        index: u64,
+        /// The client.
+        process: u64,
+    },
     /// A completion without an invocation.
     #[error("event {index}: process {process} completed an operation it never invoked")]
     Unmatched {
@@ -151,6 +161,9 @@ impl History {
             } else {
                 let at =
                     open.remove(&process).ok_or(HistoryError::Unmatched { index: event.index, process })?;
+                if event.time < operations[at].invoke.time {
+                    return Err(HistoryError::Backwards { index: event.index, process });
+                }
                 operations[at].complete = Some(event);
                 if event.kind != EventKind::Info {
                     operations[at].ret = rank[position];
@@ -161,8 +174,13 @@ impl History {
     }
 
     /// For each event its position in real time: by time stamp; at one instant invocations come first,
-    /// so that operations which merely touch count as overlapping.
+    /// so that operations which merely touch count as overlapping. A history without stamps (all the same)
+    /// is in the order of the file.
     fn ranks(&self) -> Vec<u64> {
+        let stamped = self.events.windows(2).any(|pair| pair[0].time != pair[1].time);
+        if !stamped {
+            return (0..self.events.len() as u64).collect();
+        }
         let mut order: Vec<usize> = (0..self.events.len()).collect();
         let sort_key = |&i: &usize| {
             let e: &Event = &self.events[i];
@@ -228,6 +246,23 @@ mod tests {
         assert!(cut.truncated.is_some());
         let bad = History::parse(&format!("{whole}\nnonsense\n{whole}\n"));
         assert!(matches!(bad, Err(HistoryError::Line { line: 2, .. })));
+    }
+
+    #[test]
+    fn without_stamps_the_file_is_the_order() {
+        let text =
+            [line(0, 0, 0, "invoke"), line(1, 0, 0, "ok"), line(2, 0, 1, "invoke"), line(3, 0, 1, "ok")]
+                .join("\n");
+        let history = History::parse(&(text + "\n")).unwrap();
+        let ops = history.operations().unwrap();
+        assert!(ops[0].ret < ops[1].call);
+    }
+
+    #[test]
+    fn a_completion_before_its_invocation_is_an_error() {
+        let text = [line(0, 10, 0, "invoke"), line(1, 5, 0, "ok")].join("\n") + "\n";
+        let history = History::parse(&text).unwrap();
+        assert!(matches!(history.operations(), Err(HistoryError::Backwards { index: 1, process: 0 })));
     }
 
     #[test]

@@ -19,6 +19,8 @@ use crate::store::{Store, StoreError};
 pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
 /// The longest message between nodes: a whole record, its text escaped.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 32 << 20;
+/// The highest counter taken from another node: one can always be added to it.
+const COUNTER_MAX: u64 = 1 << 62;
 /// Requests of clients at a time.
 pub(crate) const REQUESTS_MAX: usize = 1024;
 /// Requests of other nodes at a time.
@@ -148,6 +150,11 @@ async fn update(
     State(node): State<Arc<Node>>,
     Json(update): Json<Update>,
 ) -> Result<Answer<Stored>, ApiError> {
+    if let Update::Summary { cell, .. } = &update
+        && cell.version.counter > COUNTER_MAX
+    {
+        return Err(ApiError::malformed(format!("no counter is above {COUNTER_MAX}")));
+    }
     node.store.update(update).await.map_err(store_failed)?;
     Ok(Answer(Stored {}))
 }
