@@ -15,6 +15,18 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
+// What can be asked for at most, on the command line as in a plan.
+
+/// Nodes in a cluster.
+pub(crate) const NODES_MAX: u8 = 100;
+/// Clients at a time.
+pub(crate) const CLIENTS_MAX: u16 = 10_000;
+/// Any time, in milliseconds: a week.
+pub(crate) const TIME_MS_MAX: u64 = 7 * 24 * 3_600_000;
+/// The slowest and the fastest rate, in operations per second.
+pub(crate) const RATE_MIN: f64 = 0.001;
+pub(crate) const RATE_MAX: f64 = 10_000_000.0;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  valid                    1  a violation was found
@@ -55,7 +67,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) faults: Option<String>,
     /// Nodes in the cluster [default: the target's]
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100))]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(NODES_MAX)))]
     pub(crate) nodes: Option<u8>,
     /// How long to load the system with faults, e.g. 30s or 2m
     #[arg(long = "for", value_name = "DURATION", default_value = "20s", value_parser = duration)]
@@ -67,7 +79,7 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value = "200", value_parser = rate)]
     pub(crate) rate: Rate,
     /// Clients at a time; client i talks to node i mod nodes [default: four a node]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=i64::from(CLIENTS_MAX)))]
     pub(crate) concurrency: Option<u16>,
     /// Objects (keys) that the clients use
     #[arg(long, default_value = "20", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -190,13 +202,9 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         _ => return Err(expected()),
     };
-    let ms = number.checked_mul(unit_ms).filter(|ms| *ms <= 7 * 24 * 3_600_000);
+    let ms = number.checked_mul(unit_ms).filter(|ms| *ms <= TIME_MS_MAX);
     ms.map(Duration::from_millis).ok_or_else(|| "at most 168h".to_owned())
 }
-
-/// The slowest and the fastest rate that can be asked for, in operations per second.
-pub(crate) const RATE_MIN: f64 = 0.001;
-pub(crate) const RATE_MAX: f64 = 10_000_000.0;
 
 fn rate(text: &str) -> Result<Rate, String> {
     if text == "max" {

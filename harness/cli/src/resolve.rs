@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use ordeal_core::{Applies, Fault, Machine, PLAN_VERSION, Plan, Target, Workload};
+use ordeal_core::{Applies, Fault, Launch, Machine, PLAN_VERSION, Plan, Target, TargetError, Workload};
 use ordeal_targets::manifest::Manifest;
 
-use crate::args::RunArgs;
+use crate::args::{CLIENTS_MAX, NODES_MAX, RATE_MAX, RATE_MIN, RunArgs, TIME_MS_MAX};
 use crate::exit::{UsageError, usage};
 
 /// Clients a node if nothing else is asked for: enough to have several operations on one key at a time,
@@ -41,14 +41,21 @@ pub(crate) fn resolve(args: &RunArgs) -> anyhow::Result<Resolved> {
             plan.target, plan.workload
         ));
     }
-    let spec = ordeal_runner::cluster_spec(plan.nodes, &ordeal_runner::RunDir::open(Path::new(".")));
-    let processes = match spec.nodes.first() {
-        Some(node) => target.launch(node, &spec).map_err(|e| UsageError(e.to_string()))?.is_some(),
-        None => return usage("a plan needs at least one node"),
-    };
+    let launch = first_launch(&*target, plan.nodes).map_err(|e| UsageError(e.to_string()))?;
+    let processes = launch.is_some();
     let mut resolved = Resolved { plan, target, workload, faults: Vec::new(), processes };
     choose_faults(&mut resolved, args.faults.as_deref(), scheduled)?;
     Ok(resolved)
+}
+
+/// How the target would start its first node, wherever that would keep its data; `None` if the target has
+/// no processes.
+pub(crate) fn first_launch(target: &dyn Target, nodes: usize) -> Result<Option<Launch>, TargetError> {
+    let spec = ordeal_runner::cluster_spec(nodes, &ordeal_runner::RunDir::open(Path::new(".")));
+    match spec.nodes.first() {
+        Some(node) => target.launch(node, &spec),
+        None => Err(TargetError::Unsupported("a plan needs at least one node".to_owned())),
+    }
 }
 
 /// The plan that the arguments describe, without its faults.
@@ -114,16 +121,16 @@ pub(crate) fn read_plan(file: &Path) -> anyhow::Result<Plan> {
         let file = file.display();
         return usage(format!("{file}: plan version {}, this ordeal reads {PLAN_VERSION}", plan.version));
     }
-    if plan.nodes == 0 || plan.nodes > 100 || plan.concurrency == 0 || plan.keys == 0 {
+    if plan.nodes == 0 || plan.nodes > usize::from(NODES_MAX) || plan.concurrency == 0 || plan.keys == 0 {
         return usage(format!("{}: nodes (1 to 100), concurrency and keys must be above 0", file.display()));
     }
-    if plan.rate.is_some_and(|rate| !(crate::args::RATE_MIN..=crate::args::RATE_MAX).contains(&rate)) {
+    if plan.rate.is_some_and(|rate| !(RATE_MIN..=RATE_MAX).contains(&rate)) {
         return usage(format!("{}: rate must be from 0.001 to 10000000, or null", file.display()));
     }
-    let week_ms = 7 * 24 * 3_600_000;
     let times = [plan.warmup_ms, plan.duration_ms, plan.op_timeout_ms, plan.ready_timeout_ms];
     let steps = plan.faults.iter().flat_map(|step| [step.at_ms, step.for_ms]);
-    if plan.concurrency > 10_000 || times.into_iter().chain(steps).any(|ms| ms > week_ms) {
+    let clients = usize::from(CLIENTS_MAX);
+    if plan.concurrency > clients || times.into_iter().chain(steps).any(|ms| ms > TIME_MS_MAX) {
         return usage(format!("{}: at most 10000 clients, and no time above a week", file.display()));
     }
     Ok(plan)

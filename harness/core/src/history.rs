@@ -139,6 +139,12 @@ impl History {
         Ok(history)
     }
 
+    /// The event of this index. Indices are positions in every whole history of ours; others are searched.
+    pub fn event(&self, index: u64) -> Option<&Event> {
+        let there = usize::try_from(index).ok().and_then(|at| self.events.get(at));
+        there.filter(|e| e.index == index).or_else(|| self.events.iter().find(|e| e.index == index))
+    }
+
     /// The clients' operations, in order of invocation in the file.
     ///
     /// # Errors
@@ -263,6 +269,14 @@ mod tests {
         let text = [line(0, 10, 0, "invoke"), line(1, 5, 0, "ok")].join("\n") + "\n";
         let history = History::parse(&text).unwrap();
         assert!(matches!(history.operations(), Err(HistoryError::Backwards { index: 1, process: 0 })));
+    }
+
+    #[test]
+    fn events_are_found_by_index_wherever_they_stand() {
+        let text = [line(5, 1, 0, "invoke"), line(1, 2, 1, "invoke")].join("\n") + "\n";
+        let history = History::parse(&text).unwrap();
+        let time = |index| history.event(index).map(|e| e.time);
+        assert_eq!((time(5), time(1), time(0)), (Some(1), Some(2), None));
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn write_anomalies(out: &mut String, history: &History, finding: &Finding) -> st
         writeln!(out, "<h2 class=\"invalid\">{}{}</h2>", escape(&anomaly.name), escape(&key))?;
         writeln!(out, "<p>{}</p><pre>", escape(&anomaly.message).replace('\n', "<br>"))?;
         for index in &anomaly.events {
-            if let Some(event) = history.events.iter().find(|e| e.index == *index) {
+            if let Some(event) = history.event(*index) {
                 writeln!(out, "{}", escape(&words::event(event)))?;
             }
         }

@@ -121,7 +121,7 @@ fn write_anomaly(out: &mut String, judged: &Judged<'_>, anomaly: &Anomaly) -> st
         writeln!(out, "      {line}")?;
     }
     for &index in anomaly.events.iter().take(EVENTS) {
-        if let Some(event) = judged.history.events.iter().find(|e| e.index == index) {
+        if let Some(event) = judged.history.event(index) {
             writeln!(out, "        {}", words::event(event))?;
         }
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 use ordeal_runner::sandbox::{self, Entered, Network};
 
 use crate::exit::{Exit, print};
-use crate::resolve::this_program;
+use crate::resolve::{first_launch, this_program};
 
 /// One thing looked at.
 struct Check {
@@ -97,11 +97,7 @@ fn check_system(entry: &ordeal_targets::Entry) -> Option<Check> {
         nodes: entry.default_nodes,
         ordeal: this_program().ok()?,
     };
-    let launch = entry.configure(&config).and_then(|target| {
-        let dir = ordeal_runner::RunDir::open(Path::new("."));
-        let spec = ordeal_runner::cluster_spec(entry.default_nodes, &dir);
-        target.launch(&spec.nodes[0], &spec)
-    });
+    let launch = entry.configure(&config).and_then(|target| first_launch(&*target, entry.default_nodes));
     let found = match launch {
         Ok(None) => return None,
         Ok(Some(launch)) => Ok(launch.program.display().to_string()),
