@@ -6,17 +6,18 @@
 //! pinned, so that a later one cannot be mistaken for it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng};
+use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng, Words};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::processes::{PidNamespace, runs};
-use crate::whom;
+use crate::{Arsenal, whom};
 
 pub(crate) const NAME: &str = "kill";
 pub(crate) const ABOUT: &str = "kill whole nodes with SIGKILL; they are started again on the data they left";
@@ -27,7 +28,7 @@ const GONE_TIMEOUT: Duration = Duration::from_secs(5);
 const START_TIMEOUT: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(1);
 
-pub(crate) fn build(_: &Machine) -> Box<dyn Fault> {
+pub(crate) fn build(_: &Arc<Arsenal>) -> Box<dyn Fault> {
     Box::new(Kill::default())
 }
 
@@ -159,6 +160,20 @@ impl Fault for Kill {
 
     fn draw(&self, rng: &mut Rng, nodes: usize, has_primary: bool) -> Value {
         whom::draw(rng, nodes, has_primary)
+    }
+
+    fn read(
+        &self,
+        mut words: Words,
+        rng: &mut Rng,
+        nodes: usize,
+        has_primary: bool,
+    ) -> Result<Value, String> {
+        let mut args = self.draw(rng, nodes, has_primary);
+        if let Some(whom) = whom::read(&mut words, rng, nodes, has_primary)? {
+            args["nodes"] = whom;
+        }
+        words.finish(whom::WORDS).map(|()| args)
     }
 
     fn inject<'a>(

@@ -21,10 +21,57 @@ mod processes;
 mod schedule;
 mod whom;
 
+use std::sync::Arc;
+
 use ordeal_core::{Fault, Machine};
 
 pub use machine::machine;
 pub use schedule::schedule;
+
+/// What the faults of one run share.
+#[derive(Debug, Default)]
+pub struct Arsenal {
+    /// What this machine offers.
+    pub machine: Machine,
+    /// Whether clock faults skew the monotonic clock as well, which no real kernel ever does.
+    pub clock_monotonic: bool,
+}
+
+/// Kinds that belong together: their names stand for all of theirs on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Processes are killed, stopped, starved, started otherwise.
+    Process,
+    /// The network between whole nodes.
+    Network,
+    /// Single links misbehave.
+    Link,
+    /// Clocks are wrong.
+    Clock,
+    /// What is on the disks, and how they answer.
+    Disk,
+}
+
+/// Which other kinds must not be in force at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Excludes {
+    /// None: it adds to all others.
+    Nothing,
+    /// Others that stop or restart nodes: a dead node cannot be paused.
+    Lives,
+    /// Others that set the nodes' clocks.
+    Clocks,
+}
+
+/// Whether a system may be expected to keep its promises under a kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// It must: `--faults all` has it.
+    Survivable,
+    /// Few systems promise to (data that was synced is damaged, a checksum is fooled): only on request by
+    /// name.
+    Damaging,
+}
 
 /// One kind of fault, as the command line and the plan know it.
 #[derive(Debug)]
@@ -33,15 +80,26 @@ pub struct Kind {
     pub name: &'static str,
     /// What it does, in one line.
     pub about: &'static str,
-    /// Makes the object that serves one run on this machine.
-    pub build: fn(&Machine) -> Box<dyn Fault>,
+    /// What it belongs to.
+    pub group: Group,
+    /// What it cannot be combined with.
+    pub excludes: Excludes,
+    /// Whether `all` has it.
+    pub severity: Severity,
+    /// Makes the object that serves one run.
+    pub build: fn(&Arc<Arsenal>) -> Box<dyn Fault>,
 }
 
+use Excludes::{Lives, Nothing};
+use Group::{Network, Process};
+use Severity::Survivable;
+
 /// The registry. A new fault is one file and one line here.
+#[rustfmt::skip]
 static KINDS: [Kind; 3] = [
-    Kind { name: kill::NAME, about: kill::ABOUT, build: kill::build },
-    Kind { name: pause::NAME, about: pause::ABOUT, build: pause::build },
-    Kind { name: partition::NAME, about: partition::ABOUT, build: partition::build },
+    Kind { name: kill::NAME, about: kill::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: kill::build },
+    Kind { name: pause::NAME, about: pause::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: pause::build },
+    Kind { name: partition::NAME, about: partition::ABOUT, group: Network, excludes: Nothing, severity: Survivable, build: partition::build },
 ];
 
 /// All kinds of fault.
@@ -61,7 +119,7 @@ mod tests {
     #[test]
     fn every_kind_is_found_by_the_name_its_fault_answers_to() {
         for kind in all() {
-            let fault = (kind.build)(&Machine::default());
+            let fault = (kind.build)(&Arc::default());
             assert_eq!(fault.name(), kind.name);
             assert_eq!(fault.about(), kind.about);
             assert_eq!(find(kind.name).map(|k| k.name), Some(kind.name));

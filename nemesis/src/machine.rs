@@ -12,7 +12,32 @@ const SYSTEM_DIRECTORIES: [&str; 2] = ["/usr/sbin", "/sbin"];
 /// Finds out what this machine offers. Looks at files only; starts nothing.
 pub fn machine() -> Machine {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    Machine { iptables_restore: find("iptables-restore", &path) }
+    Machine { iptables_restore: find("iptables-restore", &path), no_fuse: no_fuse(), no_trace: no_trace() }
+}
+
+fn no_fuse() -> Option<String> {
+    let opened = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse");
+    let error = opened.err()?;
+    let remedy = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => "run as root, or `sudo chmod 666 /dev/fuse`",
+        _ => "load the kernel's module with `sudo modprobe fuse`; a container needs `--device /dev/fuse`",
+    };
+    Some(format!("/dev/fuse cannot be opened ({error}): {remedy}"))
+}
+
+fn no_trace() -> Option<String> {
+    // 1 allows to trace descendants, which nodes are; without Yama there is no such file.
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    match scope.trim() {
+        "2" if !nix::unistd::geteuid().is_root() => Some(
+            "only root may trace processes here: run as root, or `sudo sysctl -w kernel.yama.ptrace_scope=1`"
+                .to_owned(),
+        ),
+        "3" => Some(
+            "nobody may trace processes here (kernel.yama.ptrace_scope is 3) until the next boot".to_owned(),
+        ),
+        _ => None,
+    }
 }
 
 fn find(program: &str, path: &OsStr) -> Option<PathBuf> {

@@ -11,20 +11,21 @@ mod shapes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng};
+use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng, Words};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use self::probe::Prober;
 use self::shapes::{Cuts, Shape};
-use crate::whom;
+use crate::{Arsenal, whom};
 
 pub(crate) const NAME: &str = "partition";
 pub(crate) const ABOUT: &str =
     "make packets between some of the nodes vanish: halves, one, ring, bridge, one-way, primary";
 
-pub(crate) fn build(machine: &Machine) -> Box<dyn Fault> {
-    Box::new(Partition { iptables_restore: machine.iptables_restore.clone(), state: Mutex::default() })
+pub(crate) fn build(arsenal: &Arc<Arsenal>) -> Box<dyn Fault> {
+    let iptables_restore = arsenal.machine.iptables_restore.clone();
+    Box::new(Partition { iptables_restore, state: Mutex::default() })
 }
 
 struct Partition {
@@ -144,6 +145,10 @@ impl Fault for Partition {
 
     fn draw(&self, rng: &mut Rng, nodes: usize, has_primary: bool) -> Value {
         shapes::draw(rng, nodes, has_primary).to_args()
+    }
+
+    fn read(&self, words: Words, rng: &mut Rng, nodes: usize, has_primary: bool) -> Result<Value, String> {
+        words.finish("nothing").map(|()| self.draw(rng, nodes, has_primary))
     }
 
     fn inject<'a>(

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng};
+use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng, Words};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::processes::{PidNamespace, Process};
-use crate::whom;
+use crate::{Arsenal, whom};
 
 pub(crate) const NAME: &str = "pause";
 pub(crate) const ABOUT: &str = "stop every process of whole nodes with SIGSTOP; they go on where they stood";
@@ -31,7 +31,7 @@ const ASK_INTERVAL: Duration = Duration::from_millis(20);
 /// Between two readings of processor time: a few times the kernel's tick of 10 ms at most.
 const TICKS_INTERVAL: Duration = Duration::from_millis(50);
 
-pub(crate) fn build(_: &Machine) -> Box<dyn Fault> {
+pub(crate) fn build(_: &Arc<Arsenal>) -> Box<dyn Fault> {
     Box::new(Pause::default())
 }
 
@@ -187,6 +187,20 @@ impl Fault for Pause {
 
     fn draw(&self, rng: &mut Rng, nodes: usize, has_primary: bool) -> Value {
         whom::draw(rng, nodes, has_primary)
+    }
+
+    fn read(
+        &self,
+        mut words: Words,
+        rng: &mut Rng,
+        nodes: usize,
+        has_primary: bool,
+    ) -> Result<Value, String> {
+        let mut args = self.draw(rng, nodes, has_primary);
+        if let Some(whom) = whom::read(&mut words, rng, nodes, has_primary)? {
+            args["nodes"] = whom;
+        }
+        words.finish(whom::WORDS).map(|()| args)
     }
 
     fn inject<'a>(

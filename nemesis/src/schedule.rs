@@ -188,13 +188,11 @@ impl Deck {
 mod tests {
     use std::collections::BTreeMap;
 
-    use ordeal_core::Machine;
-
     use super::*;
 
     fn with(names: &[&str], duration_ms: u64, seed: u64) -> Vec<FaultStep> {
         let faults: Vec<_> =
-            names.iter().map(|name| (crate::find(name).unwrap().build)(&Machine::default())).collect();
+            names.iter().map(|name| (crate::find(name).unwrap().build)(&std::sync::Arc::default())).collect();
         let faults: Vec<&dyn Fault> = faults.iter().map(|fault| &**fault).collect();
         schedule(&faults, duration_ms, seed, 5, true)
     }

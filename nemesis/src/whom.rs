@@ -1,11 +1,13 @@
 //! Whom a fault of whole nodes hits: drawn at planning time, resolved when it is injected.
 //!
-//! In a plan: `{"nodes": [0, 2]}`, `{"nodes": "all"}` or `{"nodes": "primary"}`.
+//! In a plan: `{"nodes": [0, 2]}`, `{"nodes": "all"}`, `{"nodes": "primary"}` or
+//! `{"nodes": "last-acknowledged"}`. As people write it: `n1`, `n1, n3`, a number of nodes, `one`,
+//! `minority`, `majority`, `all`, `primary` or `last-acknowledged`.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use ordeal_core::{Cluster, Rng};
+use ordeal_core::{Cluster, Rng, Words};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -14,10 +16,12 @@ const ELECTION_MS_MAX: u64 = 1_000;
 /// Between two questions who is primary.
 const ASK_INTERVAL: Duration = Duration::from_millis(20);
 
-const EXPECTED: &str = r#"expected {"nodes": [0, 2]}, {"nodes": "all"} or {"nodes": "primary"}"#;
+const EXPECTED: &str =
+    r#"expected {"nodes": [0, 2]}, {"nodes": "all"}, {"nodes": "primary"} or {"nodes": "last-acknowledged"}"#;
+/// What [`read`] reads.
+pub(crate) const WORDS: &str = "whom: node names (n1, n3), a number of nodes, one, minority, majority, all, primary or last-acknowledged";
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Args {
     nodes: Nodes,
 }
@@ -30,10 +34,11 @@ enum Nodes {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 enum Word {
     All,
     Primary,
+    LastAcknowledged,
 }
 
 /// Draws one node, a minority, a majority, all, or the primary. Sizes that would mean the same in a
@@ -41,7 +46,7 @@ enum Word {
 pub(crate) fn draw(rng: &mut Rng, nodes: usize, has_primary: bool) -> Value {
     let majority = nodes / 2 + 1;
     // Nothing tests what is really on the disks as well as the death of everybody at once.
-    let mut choices = vec!["all", "all"];
+    let mut choices = vec!["all", "all", "last-acknowledged"];
     if nodes > 1 {
         choices.push("one");
     }
@@ -63,6 +68,41 @@ pub(crate) fn draw(rng: &mut Rng, nodes: usize, has_primary: bool) -> Value {
     json!({ "nodes": some(rng, nodes, count) })
 }
 
+/// Takes the words that say whom, if there are any. The answer is what stands behind `"nodes"` in a plan.
+pub(crate) fn read(
+    words: &mut Words,
+    rng: &mut Rng,
+    nodes: usize,
+    has_primary: bool,
+) -> Result<Option<Value>, String> {
+    let mut named = Vec::new();
+    while let Some(number) = words.take(|word| word.strip_prefix('n')?.parse::<usize>().ok()) {
+        let index = number.checked_sub(1).ok_or("nodes are n1, n2, …")?;
+        named.push(index);
+    }
+    if !named.is_empty() {
+        return checked(&named, nodes).map(|these| Some(json!(these)));
+    }
+    for word in ["all", "primary", "last-acknowledged"] {
+        if words.flag(word) {
+            return match word == "primary" && !has_primary {
+                true => Err("the target cannot say which node is primary".to_owned()),
+                false => Ok(Some(json!(word))),
+            };
+        }
+    }
+    let majority = nodes / 2 + 1;
+    let sizes = [("one", 1), ("minority", (nodes - majority).max(1)), ("majority", majority)];
+    let size = sizes.into_iter().find(|(word, _)| words.flag(word)).map(|(_, size)| size);
+    let Some(count) = size.or_else(|| words.take(|word| word.parse().ok())) else {
+        return Ok(None);
+    };
+    match (1..=nodes).contains(&count) {
+        true => Ok(Some(json!(some(rng, nodes, count)))),
+        false => Err(format!("there are 1 to {nodes} nodes to choose from, not {count}")),
+    }
+}
+
 /// Draws `count` different nodes, in ascending order.
 pub(crate) fn some(rng: &mut Rng, nodes: usize, count: usize) -> Vec<usize> {
     let mut drawn: Vec<usize> = (0..nodes).collect();
@@ -82,6 +122,8 @@ pub(crate) async fn resolve(args: &Value, cluster: &dyn Cluster) -> Result<Vec<u
         }
         Nodes::Word(Word::All) => Ok((0..count).collect()),
         Nodes::Word(Word::Primary) => Ok(primaries(cluster).await?.nodes),
+        // Before the first write any node will do.
+        Nodes::Word(Word::LastAcknowledged) => Ok(vec![cluster.last_acknowledged().unwrap_or(0)]),
     }
 }
 
@@ -142,13 +184,32 @@ mod tests {
                         assert_eq!(seed % 2, 0, "only drawn if there is one");
                         words.insert("primary");
                     }
+                    Nodes::Word(Word::LastAcknowledged) => _ = words.insert("last-acknowledged"),
                 }
             }
             let expected: BTreeSet<usize> = (1..nodes).filter(|&size| size <= nodes / 2 + 1).collect();
             // A tie of an even cluster is neither minority nor majority.
             let expected = expected.into_iter().filter(|&size| size == 1 || 2 * size != nodes).collect();
             assert_eq!(sizes, expected, "{nodes} nodes");
-            assert_eq!(words, BTreeSet::from(["all", "primary"]), "{nodes} nodes");
+            assert_eq!(words, BTreeSet::from(["all", "last-acknowledged", "primary"]), "{nodes} nodes");
+        }
+    }
+
+    #[test]
+    fn whom_people_name_is_whom_it_hits() {
+        let read = |text: &str| {
+            let mut words = Words::parse(text);
+            read(&mut words, &mut Rng::new(1), 5, false).map(|whom| (whom, words.is_empty()))
+        };
+        assert_eq!(read("n1, n3"), Ok((Some(json!([0, 2])), true)));
+        assert_eq!(read("all"), Ok((Some(json!("all")), true)));
+        assert_eq!(read("one-way, last-acknowledged"), Ok((Some(json!("last-acknowledged")), false)));
+        assert_eq!(read("100ms"), Ok((None, false)));
+        for (text, count) in [("one", 1), ("2", 2), ("minority", 2), ("majority", 3)] {
+            assert_eq!(read(text).unwrap().0.unwrap().as_array().unwrap().len(), count, "{text}");
+        }
+        for bad in ["n6", "n0", "6", "0", "primary"] {
+            assert!(read(bad).is_err(), "{bad}");
         }
     }
 
@@ -157,13 +218,7 @@ mod tests {
         assert_eq!(checked(&[2, 0, 2], 3), Ok(vec![0, 2]));
         assert!(checked(&[3], 3).unwrap_err().contains("0 to 2"));
         assert!(checked(&[], 3).is_err());
-        for bad in [
-            json!({}),
-            json!({"nodes": "some"}),
-            json!({"nodes": [-1]}),
-            json!({"nodes": [0], "n": 1}),
-            json!(7),
-        ] {
+        for bad in [json!({}), json!({"nodes": "some"}), json!({"nodes": [-1]}), json!(7)] {
             assert!(Args::deserialize(&bad).is_err(), "{bad}");
         }
     }

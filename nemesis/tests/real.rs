@@ -3,11 +3,12 @@
 mod cluster;
 
 use std::net::UdpSocket;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cluster::{CLIENT, TestCluster, arrives, sandboxed, say, until};
 use ordeal_core::{Cluster, Fault, FaultStep, Machine, Probe};
-use ordeal_nemesis::{find, machine};
+use ordeal_nemesis::{Arsenal, find, machine};
 use serde_json::{Value, json};
 
 /// Does nothing.
@@ -19,7 +20,8 @@ const BUSY: &str = "setsid sh -c 'while :; do :; done' & (setsid sh -c 'while :;
     while :; do :; done";
 
 fn build(kind: &str, machine: &Machine) -> Box<dyn Fault> {
-    (find(kind).expect("registered").build)(machine)
+    let arsenal = Arsenal { machine: machine.clone(), ..Arsenal::default() };
+    (find(kind).expect("registered").build)(&Arc::new(arsenal))
 }
 
 /// Injects and probes, telling how long each took.
@@ -44,7 +46,7 @@ async fn heal(fault: &dyn Fault, cluster: &TestCluster) -> Probe {
 
 /// Injects shape after shape, and compares what the probe says with datagrams of our own.
 async fn partitions_bite_and_heal(machine: &Machine, mechanism: &str) {
-    let mut cluster = TestCluster::new(5, IDLE);
+    let mut cluster = TestCluster::started(5, IDLE);
     cluster.primaries = Some(vec![3]);
     let fault = build("partition", machine);
     assert!(!fault.probe(&cluster).await.proved, "nothing is cut yet");
@@ -108,8 +110,11 @@ fn partitions_by_the_fabric_bite_and_heal() {
 #[test]
 fn an_iptables_that_does_not_work_is_replaced_and_the_reason_recorded() {
     sandboxed("an_iptables_that_does_not_work_is_replaced_and_the_reason_recorded", async {
-        let cluster = TestCluster::new(2, IDLE);
-        let fault = build("partition", &Machine { iptables_restore: Some("/bin/false".into()) });
+        let cluster = TestCluster::started(2, IDLE);
+        let fault = build(
+            "partition",
+            &Machine { iptables_restore: Some("/bin/false".into()), ..Machine::default() },
+        );
         let (installed, probe) = inject(&*fault, &cluster, json!({"shape": "one", "node": 0})).await.unwrap();
         assert!(probe.proved, "{}", probe.seen);
         assert_eq!(installed["mechanism"], "built-in");
@@ -121,7 +126,7 @@ fn an_iptables_that_does_not_work_is_replaced_and_the_reason_recorded() {
 #[test]
 fn a_kill_leaves_nothing_and_heals() {
     sandboxed("a_kill_leaves_nothing_and_heals", async {
-        let mut cluster = TestCluster::new(3, DAEMONS);
+        let mut cluster = TestCluster::started(3, DAEMONS);
         let up = |node: usize| cluster.sleepers(node).len() == 4;
         until("all daemons run", || (0..3).all(up)).await;
         let fault = build("kill", &Machine::default());
@@ -160,7 +165,7 @@ fn a_kill_leaves_nothing_and_heals() {
 #[test]
 fn a_pause_stops_a_busy_tree_and_heals() {
     sandboxed("a_pause_stops_a_busy_tree_and_heals", async {
-        let cluster = TestCluster::new(2, BUSY);
+        let cluster = TestCluster::started(2, BUSY);
         let fault = build("pause", &Machine::default());
         assert!(!fault.probe(&cluster).await.proved, "nobody stands still yet");
         assert!(heal(&*fault, &cluster).await.proved, "healing needs no injection");
@@ -185,7 +190,7 @@ fn a_pause_stops_a_busy_tree_and_heals() {
 #[test]
 fn a_pause_copes_with_nodes_that_die() {
     sandboxed("a_pause_copes_with_nodes_that_die", async {
-        let cluster = TestCluster::new(2, DAEMONS);
+        let cluster = TestCluster::started(2, DAEMONS);
         until("all daemons run", || (0..2).all(|node| cluster.sleepers(node).len() == 4)).await;
         let (kill, pause) = (build("kill", &Machine::default()), build("pause", &Machine::default()));
         inject(&*kill, &cluster, json!({"nodes": [0]})).await.unwrap();
@@ -210,7 +215,7 @@ fn a_pause_copes_with_nodes_that_die() {
 #[test]
 fn whoever_writes_nonsense_into_a_plan_is_told_what_was_expected() {
     sandboxed("whoever_writes_nonsense_into_a_plan_is_told_what_was_expected", async {
-        let cluster = TestCluster::new(2, IDLE);
+        let cluster = TestCluster::started(2, IDLE);
         for (kind, args) in [
             ("kill", json!({"node": 0})),
             ("kill", json!({"nodes": [2]})),

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use ordeal_core::{Applies, Fault, Launch, Machine, PLAN_VERSION, Plan, Target, TargetError, Workload};
+use ordeal_nemesis::Arsenal;
 use ordeal_targets::manifest::Manifest;
 
 use crate::args::{CLIENTS_MAX, NODES_MAX, RATE_MAX, RATE_MIN, RunArgs, TIME_MS_MAX};
@@ -165,6 +166,7 @@ fn choose_faults(resolved: &mut Resolved, asked: Option<&str>, scheduled: bool) 
 /// Builds each kind once; one that this machine or cluster does not allow is refused with its reason.
 fn build_faults(names: &[String], machine: &Machine, nodes: usize) -> anyhow::Result<Vec<Arc<dyn Fault>>> {
     let mut faults: Vec<Arc<dyn Fault>> = Vec::new();
+    let arsenal = Arc::new(Arsenal { machine: machine.clone(), clock_monotonic: false });
     for name in names {
         let Some(kind) = ordeal_nemesis::find(name) else {
             let known: Vec<_> = ordeal_nemesis::all().iter().map(|kind| kind.name).collect();
@@ -176,7 +178,7 @@ fn build_faults(names: &[String], machine: &Machine, nodes: usize) -> anyhow::Re
         if faults.iter().any(|fault| fault.name() == kind.name) {
             continue;
         }
-        let fault: Arc<dyn Fault> = Arc::from((kind.build)(machine));
+        let fault: Arc<dyn Fault> = Arc::from((kind.build)(&arsenal));
         if let Applies::No(why) = fault.applies(machine, nodes) {
             return usage(format!("fault `{name}` cannot be used here: {why}"));
         }

@@ -1,16 +1,32 @@
 //! Faults: what is broken, how it is proved to have bitten, and how it is healed.
 
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::{BoxFuture, ClusterSpec, FaultStep, Rng};
+use crate::{BoxFuture, ClusterSpec, Fabric, FaultStep, Launch, Rng, Words};
 
 /// What this machine offers to faults, found out once before planning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
     /// The path of `iptables-restore`, if installed.
-    pub iptables_restore: Option<std::path::PathBuf>,
+    pub iptables_restore: Option<PathBuf>,
+    /// Why file systems cannot be made in user space here, with the remedy; `None` if they can.
+    pub no_fuse: Option<String>,
+    /// Why processes cannot be traced here, with the remedy; `None` if they can.
+    pub no_trace: Option<String>,
+}
+
+/// What is changed about how a node is started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaunchChange {
+    /// Another program in place of the target's.
+    pub program: Option<PathBuf>,
+    /// Arguments after the target's own.
+    pub args: Vec<String>,
+    /// Variables in addition to the target's own.
+    pub env: Vec<(String, String)>,
 }
 
 /// The running cluster as a fault sees it.
@@ -28,6 +44,22 @@ pub trait Cluster: Send + Sync {
     /// The links between nodes.
     fn fabric(&self) -> &dyn Fabric;
 
+    /// How the node would be started now, with all changes.
+    ///
+    /// # Errors
+    /// Why it could not be.
+    fn launch(&self, node: usize) -> Result<Launch, String>;
+
+    /// Changes how the node is started from its next start on, on behalf of one fault, in place of what
+    /// that fault changed before. An empty change takes it back.
+    fn change_launch(&self, node: usize, owner: &'static str, change: LaunchChange);
+
+    /// The file to which the node's standard output (`"stdout"`) or error (`"stderr"`) is appended.
+    fn log_file(&self, node: usize, stream: &str) -> PathBuf;
+
+    /// Puts an observation into the history, as an `info` event of the nemesis.
+    fn note(&self, f: &'static str, value: Value);
+
     /// Tells the cluster that the node's death, from now until it is started again, is intended.
     fn expect_death(&self, node: usize);
 
@@ -43,23 +75,11 @@ pub trait Cluster: Send + Sync {
     /// The indices of the nodes that hold themselves to be primary; `None` if the target cannot say.
     fn primaries(&self) -> BoxFuture<'_, Option<Vec<usize>>>;
 
+    /// The node that last answered a write with success; `None` before the first.
+    fn last_acknowledged(&self) -> Option<usize>;
+
     /// Whether the node could serve clients now.
     fn ready(&self, node: usize) -> BoxFuture<'_, bool>;
-}
-
-/// The links between nodes, for faults on machines without iptables: each can be cut in one direction.
-pub trait Fabric: Send + Sync {
-    /// Makes every packet from one node to another vanish.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    fn cut(&self, from: usize, to: usize) -> Result<(), String>;
-
-    /// Mends what [`Fabric::cut`] cut; fine if nothing was.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    fn mend(&self, from: usize, to: usize) -> Result<(), String>;
 }
 
 /// Whether a fault can be used, decided at planning time.
@@ -91,10 +111,42 @@ pub trait Fault: Send + Sync {
     /// Whether this machine and a cluster of this size allow it.
     fn applies(&self, machine: &Machine, nodes: usize) -> Applies;
 
+    /// Whether it needs the fabric to be a switch ([`Fabric::set`]). A fabric with a switch has no other
+    /// advantage, and is slower.
+    fn needs_switch(&self) -> bool {
+        false
+    }
+
     /// Draws one injection: whom and how. `has_primary`: the target can name its primary.
     fn draw(&self, rng: &mut Rng, nodes: usize, has_primary: bool) -> Value;
 
-    /// Injects as `step.args` say. What it actually did (e.g. which node was primary) is the answer.
+    /// Reads one injection as people write it, from the words in brackets behind the fault's name; what they
+    /// leave open is drawn. Without words it is [`Fault::draw`].
+    ///
+    /// # Errors
+    /// What is not understood, and what the fault takes.
+    fn read(&self, words: Words, rng: &mut Rng, nodes: usize, has_primary: bool) -> Result<Value, String>;
+
+    /// Makes ready, before the first node is started. Only called if the plan has this kind.
+    ///
+    /// # Errors
+    /// Why the fault could never be injected; the run then fails.
+    fn prepare<'a>(&'a self, _cluster: &'a dyn Cluster) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Takes back what [`Fault::prepare`] did, after the last node has ended. Idempotent, and fine without a
+    /// `prepare` before it.
+    ///
+    /// # Errors
+    /// What is left behind, and why.
+    fn dismantle<'a>(&'a self, _cluster: &'a dyn Cluster) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Injects as `step.args` say. What it actually did (e.g. which node was primary) is the answer. A fault
+    /// that takes time by its nature (nodes that fall one after another) may use up to half of
+    /// `step.for_ms` for it; the other half is for what it leaves.
     ///
     /// # Errors
     /// Why it could not be injected.

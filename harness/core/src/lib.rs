@@ -15,6 +15,7 @@ mod checker;
 mod fault;
 mod generator;
 mod history;
+mod link;
 pub mod memory;
 mod model;
 pub mod null;
@@ -23,18 +24,21 @@ mod plan;
 mod rng;
 mod target;
 mod verdict;
+pub mod words;
 mod workload;
 
 pub use checker::Checker;
-pub use fault::{Applies, Cluster, Fabric, Fault, Machine, Probe};
+pub use fault::{Applies, Cluster, Fault, LaunchChange, Machine, Probe};
 pub use generator::{Ask, EachThread, Generator, Limit, Mix, Next, Sequence};
 pub use history::{History, HistoryError, Operation};
+pub use link::{Distribution, End, Fabric, LinkCounters, LinkRule};
 pub use model::{Model, Open};
 pub use op::{Event, EventKind, Key, NEMESIS, Op, Outcome, Process};
 pub use plan::{FaultStep, PLAN_VERSION, Plan};
 pub use rng::Rng;
 pub use target::{Bug, Client, ClusterSpec, Launch, NodeSpec, Primary, Target, TargetError};
 pub use verdict::{Anomaly, Finding, Judgement, Verdict};
+pub use words::Words;
 pub use workload::Workload;
 
 /// A future that a trait object can return.

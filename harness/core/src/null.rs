@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     Applies, Ask, BoxFuture, Checker, Client, Cluster, ClusterSpec, Fault, FaultStep, Finding, Generator,
     History, Launch, Machine, Model, Next, NodeSpec, Op, Operation, Outcome, Plan, Probe, Rng, Target,
-    TargetError, Verdict, Workload,
+    TargetError, Verdict, Words, Workload,
 };
 
 /// A target without processes that answers every operation with its own argument.
@@ -144,6 +144,10 @@ impl Fault for NullFault {
 
     fn draw(&self, _rng: &mut Rng, _nodes: usize, _has_primary: bool) -> Value {
         Value::Null
+    }
+
+    fn read(&self, words: Words, _rng: &mut Rng, _nodes: usize, _has_primary: bool) -> Result<Value, String> {
+        words.finish("nothing").map(|()| Value::Null)
     }
 
     fn inject<'a>(

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use crate::{BoxFuture, Op, Outcome};
+use crate::{BoxFuture, LaunchChange, Op, Outcome};
 
 /// A named defect that a reference target can be started with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,17 @@ pub struct Launch {
     pub args: Vec<String>,
     /// Its whole environment: nothing is inherited.
     pub env: Vec<(String, String)>,
+}
+
+impl Launch {
+    /// Applies what a fault changes about it.
+    pub fn change(&mut self, change: &LaunchChange) {
+        if let Some(program) = &change.program {
+            self.program.clone_from(program);
+        }
+        self.args.extend_from_slice(&change.args);
+        self.env.extend_from_slice(&change.env);
+    }
 }
 
 /// Why a target cannot be audited as asked. The text names the remedy.

@@ -1,12 +1,17 @@
 //! The cluster: real processes, each in namespaces of its own, that can be killed and started again.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ordeal_core::{BoxFuture, Cluster, ClusterSpec, Event, EventKind, Fabric, NodeSpec, Process, Target};
+use ordeal_core::{
+    BoxFuture, Cluster, ClusterSpec, Event, EventKind, Fabric, Launch, LaunchChange, NodeSpec, Process,
+    Target,
+};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -45,6 +50,11 @@ pub(crate) struct LocalCluster {
     dir: RunDir,
     harness: PathBuf,
     journal: Journal,
+    runtime: tokio::runtime::Handle,
+    /// What faults change about how a node is started, by node and fault.
+    changes: Mutex<BTreeMap<(usize, &'static str), LaunchChange>>,
+    /// The node that last acknowledged a write, plus one; 0 before the first.
+    last_acknowledged: Arc<AtomicUsize>,
 }
 
 struct Node {
@@ -61,7 +71,7 @@ struct State {
 }
 
 impl LocalCluster {
-    /// A cluster whose nodes are all down.
+    /// A cluster whose nodes are all down. Must be called in the runtime in which it is used.
     pub(crate) fn new(
         spec: ClusterSpec,
         target: Arc<dyn Target>,
@@ -69,11 +79,33 @@ impl LocalCluster {
         dir: RunDir,
         harness: PathBuf,
         journal: Journal,
+        last_acknowledged: Arc<AtomicUsize>,
     ) -> Arc<Self> {
         let nodes =
             spec.nodes.iter().map(|_| Node { state: Mutex::default(), init: watch::Sender::new(None) });
         let nodes = nodes.collect();
-        Arc::new(LocalCluster { spec, target, network, nodes, dir, harness, journal })
+        let changes = Mutex::default();
+        Arc::new(LocalCluster {
+            spec,
+            target,
+            network,
+            nodes,
+            dir,
+            harness,
+            journal,
+            runtime: tokio::runtime::Handle::current(),
+            changes,
+            last_acknowledged,
+        })
+    }
+
+    /// How the node is started, with what faults change about it.
+    fn launch(&self, index: usize) -> Result<Launch, String> {
+        let launch = self.target.launch(&self.spec.nodes[index], &self.spec).map_err(|e| e.to_string())?;
+        let mut launch = launch.ok_or("the target has no processes to start")?;
+        let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        changes.iter().filter(|((node, _), _)| *node == index).for_each(|(_, change)| launch.change(change));
+        Ok(launch)
     }
 
     fn state(&self, node: usize) -> MutexGuard<'_, State> {
@@ -86,8 +118,7 @@ impl LocalCluster {
             return Ok(());
         }
         let node = &self.spec.nodes[index];
-        let launch = self.target.launch(node, &self.spec).map_err(|e| e.to_string())?;
-        let launch = launch.ok_or("the target has no processes to start")?;
+        let launch = self.launch(index)?;
         let home = self.dir.node(&node.id);
         let fail = |what: &str, e: std::io::Error| format!("{}: cannot {what}: {e}", node.id);
         std::fs::create_dir_all(&node.data_dir).map_err(|e| fail("create its data directory", e))?;
@@ -275,6 +306,30 @@ impl Cluster for Handle {
 
     fn fabric(&self) -> &dyn Fabric {
         &self.0.network
+    }
+
+    fn launch(&self, node: usize) -> Result<Launch, String> {
+        self.0.launch(node)
+    }
+
+    fn change_launch(&self, node: usize, owner: &'static str, change: LaunchChange) {
+        let mut changes = self.0.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        changes.insert((node, owner), change);
+    }
+
+    fn log_file(&self, node: usize, stream: &str) -> PathBuf {
+        self.0.dir.node(&self.0.spec.nodes[node].id).join(format!("{stream}.log"))
+    }
+
+    fn note(&self, f: &'static str, value: serde_json::Value) {
+        // The journal's failure ends the run by itself.
+        let journal = self.0.journal.clone();
+        let event = nemesis_event(&journal, EventKind::Info, f, value);
+        self.0.runtime.spawn(async move { journal.record(event).await });
+    }
+
+    fn last_acknowledged(&self) -> Option<usize> {
+        self.0.last_acknowledged.load(Ordering::Relaxed).checked_sub(1)
     }
 
     fn expect_death(&self, node: usize) {

@@ -1,6 +1,6 @@
 //! Clients: workers that ask the generator, invoke, and hand over both ends of every operation.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub(crate) struct Clients {
     pub(crate) progress: Arc<Progress>,
     /// Clients are numbered over the whole run: a crashed one never acts again.
     pub(crate) next_process: AtomicU64,
+    /// The node that last acknowledged a write, plus one.
+    pub(crate) last_acknowledged: Arc<AtomicUsize>,
 }
 
 /// Why the load ended early.
@@ -222,6 +224,9 @@ impl Worker<'_> {
             Outcome::Info(why) => event(EventKind::Info, op.value.clone(), Some(why)),
         };
         let kind = completion.kind;
+        if kind == EventKind::Ok && clients.workload.mutates(&op.f) {
+            clients.last_acknowledged.store(self.node + 1, Ordering::Relaxed);
+        }
         clients.progress.ended(kind);
         self.source.observe(&completion);
         clients.journal.record(completion).await?;

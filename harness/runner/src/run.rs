@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use ordeal_core::{EventKind, Fault, Plan, Target, TargetError, Workload};
@@ -100,6 +100,14 @@ pub enum RunError {
     /// The cluster did not come up.
     #[error("the cluster did not start: {0}")]
     Start(String),
+    /// A fault could not be made ready.
+    #[error("fault `{fault}` cannot be made ready: {why}")]
+    Prepare {
+        /// Its name.
+        fault: &'static str,
+        /// What it said.
+        why: String,
+    },
     /// The plan asks for the impossible.
     #[error("{0}")]
     Plan(String),
@@ -145,7 +153,8 @@ async fn carry_out(audit: Audit, journal: Journal) -> Result<(), RunError> {
     let spec = cluster_spec(audit.plan.nodes, &audit.dir);
     let phases = Phases { journal: journal.clone(), progress: Arc::clone(&audit.progress) };
     phases.enter(Phase::Start).await?;
-    let driver = start_cluster(&audit, &spec, &journal).await?;
+    let last_acknowledged = Arc::default();
+    let driver = start_cluster(&audit, &spec, &journal, &last_acknowledged).await?;
     let clients = Arc::new(Clients {
         journal,
         target: Arc::clone(&audit.target),
@@ -154,6 +163,7 @@ async fn carry_out(audit: Audit, journal: Journal) -> Result<(), RunError> {
         op_timeout: Duration::from_millis(audit.plan.op_timeout_ms),
         progress: Arc::clone(&audit.progress),
         next_process: AtomicU64::new(0),
+        last_acknowledged,
     });
     let worked = work(&audit, &clients, driver.as_ref(), &phases).await;
     if let Err(error) = &worked {
@@ -163,6 +173,11 @@ async fn carry_out(audit: Audit, journal: Journal) -> Result<(), RunError> {
     phases.enter(Phase::Stop).await?;
     if let Some(driver) = &driver {
         driver.cluster.0.stop().await;
+        for fault in &audit.faults {
+            if let Err(why) = fault.dismantle(&driver.cluster).await {
+                tracing::error!(fault = fault.name(), why, "not dismantled");
+            }
+        }
     }
     worked
 }
@@ -233,6 +248,7 @@ async fn start_cluster(
     audit: &Audit,
     spec: &ordeal_core::ClusterSpec,
     journal: &Journal,
+    last_acknowledged: &Arc<AtomicUsize>,
 ) -> Result<Option<Driver>, RunError> {
     let Some(first) = spec.nodes.first() else {
         return Err(RunError::Plan("a cluster needs at least one node".to_owned()));
@@ -248,8 +264,15 @@ async fn start_cluster(
     }
     let network = Network::build(spec.nodes.len())?;
     let (target, dir) = (Arc::clone(&audit.target), audit.dir.clone());
+    let (harness, journal) = (audit.harness.clone(), journal.clone());
+    let last_acknowledged = Arc::clone(last_acknowledged);
     let cluster =
-        LocalCluster::new(spec.clone(), target, network, dir, audit.harness.clone(), journal.clone());
+        LocalCluster::new(spec.clone(), target, network, dir, harness, journal.clone(), last_acknowledged);
+    let handle = Handle(Arc::clone(&cluster));
+    for fault in &audit.faults {
+        let unprepared = |why| RunError::Prepare { fault: fault.name(), why };
+        fault.prepare(&handle).await.map_err(unprepared)?;
+    }
     cluster.start_all().await.map_err(RunError::Start)?;
     let timeout = Duration::from_millis(audit.plan.ready_timeout_ms);
     let unready = cluster.wait_ready(timeout, Dead::GiveUp, &audit.interrupt).await;
@@ -259,8 +282,7 @@ async fn start_cluster(
         cluster.stop().await;
         return Err(RunError::Start(format!("{ids} not ready; {words}")));
     }
-    let driver =
-        Driver { journal: journal.clone(), cluster: Handle(cluster), progress: Arc::clone(&audit.progress) };
+    let driver = Driver { journal, cluster: handle, progress: Arc::clone(&audit.progress) };
     let primary = driver.has_primary().await;
     tracing::info!(nodes = spec.nodes.len(), primary, "the cluster is ready");
     Ok(Some(driver))

@@ -7,12 +7,16 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
-use ordeal_core::{BoxFuture, Cluster, ClusterSpec, Fabric, NodeSpec};
+use ordeal_core::{
+    BoxFuture, Cluster, ClusterSpec, End, Fabric, Launch, LaunchChange, LinkCounters, LinkRule, NodeSpec,
+};
+use serde_json::Value;
 
 const INSIDE: &str = "ORDEAL_NEMESIS_TEST_INSIDE";
 pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 254);
@@ -82,6 +86,11 @@ pub(crate) struct TestCluster {
     networks: Vec<OwnedFd>,
     children: Vec<Mutex<Option<Child>>>,
     script: &'static str,
+    /// Each node's directory is in here, by its id: its logs, its data below `data`.
+    pub(crate) home: tempfile::TempDir,
+    changes: Mutex<BTreeMap<(usize, &'static str), LaunchChange>>,
+    /// What faults noted.
+    pub(crate) notes: Mutex<Vec<(&'static str, Value)>>,
     /// What [`Cluster::primaries`] answers.
     pub(crate) primaries: Option<Vec<usize>>,
     /// The nodes of whose death the cluster was told.
@@ -89,18 +98,19 @@ pub(crate) struct TestCluster {
 }
 
 impl TestCluster {
-    /// Builds the networks and starts a shell with this script in each node.
+    /// Builds the networks. Each node is a shell with this script, in the node's directory; none runs yet.
     pub(crate) fn new(nodes: usize, script: &'static str) -> Self {
         ip("link add br0 type bridge");
         ip(&format!("addr add {CLIENT}/24 dev br0"));
         ip("link set br0 up");
+        let home = tempfile::tempdir().expect("a directory");
         let networks: Vec<OwnedFd> = (0..nodes).map(|_| new_network()).collect();
         let nodes: Vec<NodeSpec> = (0..nodes)
             .map(|index| NodeSpec {
                 index,
                 id: format!("n{}", index + 1),
                 ip: Ipv4Addr::new(10, 78, 0, index as u8 + 1),
-                data_dir: "/".into(),
+                data_dir: home.path().join(format!("n{}/data", index + 1)),
             })
             .collect();
         for (node, network) in nodes.iter().zip(&networks) {
@@ -115,11 +125,23 @@ impl TestCluster {
         }
         let children = nodes.iter().map(|_| Mutex::new(None)).collect();
         let spec = ClusterSpec { nodes };
-        let deaths_expected = Mutex::default();
-        let cluster = TestCluster { spec, networks, children, script, primaries: None, deaths_expected };
-        for node in 0..cluster.networks.len() {
-            cluster.spawn(node);
+        TestCluster {
+            spec,
+            networks,
+            children,
+            script,
+            home,
+            changes: Mutex::default(),
+            notes: Mutex::default(),
+            primaries: None,
+            deaths_expected: Mutex::default(),
         }
+    }
+
+    /// Starts every node.
+    pub(crate) fn started(nodes: usize, script: &'static str) -> Self {
+        let cluster = TestCluster::new(nodes, script);
+        (0..nodes).for_each(|node| cluster.spawn(node));
         cluster
     }
 
@@ -128,12 +150,21 @@ impl TestCluster {
         if child.as_mut().is_some_and(|c| matches!(c.try_wait(), Ok(None))) {
             return;
         }
+        std::fs::create_dir_all(&self.spec.nodes[node].data_dir).expect("a directory");
+        let log = |stream| {
+            let file =
+                std::fs::OpenOptions::new().create(true).append(true).open(self.log_file(node, stream));
+            file.expect("a log file")
+        };
+        let launch = self.launch(node).expect("a launch");
         *child = Some(inside(self.network(node), || {
             // The first child of a thread that has done this is process 1 of the new namespace.
             unshare(CloneFlags::CLONE_NEWPID).expect("unshare");
-            let mut shell = Command::new("sh");
-            shell.args(["-c", self.script]).stdin(Stdio::null()).stdout(Stdio::null());
-            shell.spawn().expect("sh starts")
+            let mut program = Command::new(&launch.program);
+            program.args(&launch.args).envs(launch.env.iter().cloned());
+            program.current_dir(self.home.path().join(&self.spec.nodes[node].id));
+            program.stdin(Stdio::null()).stdout(log("stdout")).stderr(log("stderr"));
+            program.spawn().expect("the node starts")
         }));
     }
 
@@ -220,6 +251,32 @@ impl Cluster for TestCluster {
         self
     }
 
+    fn launch(&self, node: usize) -> Result<Launch, String> {
+        let args = vec!["-c".to_owned(), self.script.to_owned()];
+        let mut launch = Launch { program: "/bin/sh".into(), args, env: Vec::new() };
+        for (_, change) in self.changes.lock().expect("not poisoned").iter().filter(|(key, _)| key.0 == node)
+        {
+            launch.change(change);
+        }
+        Ok(launch)
+    }
+
+    fn change_launch(&self, node: usize, owner: &'static str, change: LaunchChange) {
+        self.changes.lock().expect("not poisoned").insert((node, owner), change);
+    }
+
+    fn log_file(&self, node: usize, stream: &str) -> PathBuf {
+        self.home.path().join(&self.spec.nodes[node].id).join(format!("{stream}.log"))
+    }
+
+    fn note(&self, f: &'static str, value: Value) {
+        self.notes.lock().expect("not poisoned").push((f, value));
+    }
+
+    fn last_acknowledged(&self) -> Option<usize> {
+        None
+    }
+
     fn expect_death(&self, node: usize) {
         self.deaths_expected.lock().expect("not poisoned").push(node);
     }
@@ -259,5 +316,17 @@ impl Fabric for TestCluster {
             let deleted = Command::new("ip").args(["route", "del"]).args(route.split(' ')).output();
             deleted.map(drop).map_err(|e| e.to_string())
         })
+    }
+
+    fn set(&self, _: &'static str, _: End, _: End, _: LinkRule) -> Result<(), String> {
+        Err("this cluster has no switch".to_owned())
+    }
+
+    fn clear(&self, _: &'static str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn counters(&self, _: End, _: End) -> Option<LinkCounters> {
+        None
     }
 }

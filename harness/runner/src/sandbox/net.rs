@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns, unshare};
-use ordeal_core::Fabric;
+use ordeal_core::{End, Fabric, LinkCounters, LinkRule};
 
 use super::SandboxError;
 use super::netlink::Netlink;
@@ -98,6 +98,18 @@ impl Fabric for Network {
 
     fn mend(&self, from: usize, to: usize) -> Result<(), String> {
         self.neighbour(from, to, false)
+    }
+
+    fn set(&self, _: &'static str, _: End, _: End, _: LinkRule) -> Result<(), String> {
+        Err("this network has no switch".to_owned())
+    }
+
+    fn clear(&self, _: &'static str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn counters(&self, _: End, _: End) -> Option<LinkCounters> {
+        None
     }
 }
 
