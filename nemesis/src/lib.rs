@@ -26,7 +26,7 @@ use std::sync::Arc;
 use ordeal_core::{Fault, Machine};
 
 pub use machine::machine;
-pub use schedule::schedule;
+pub use schedule::{Asked, Clause, Setting, When, parse, schedule};
 
 /// What the faults of one run share.
 #[derive(Debug, Default)]
@@ -52,6 +52,22 @@ pub enum Group {
     Disk,
 }
 
+impl Group {
+    /// All of them.
+    pub const ALL: [Group; 5] = [Self::Process, Self::Network, Self::Link, Self::Clock, Self::Disk];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Network => "network",
+            Self::Link => "link",
+            Self::Clock => "clock",
+            Self::Disk => "disk",
+        }
+    }
+}
+
 /// Which other kinds must not be in force at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excludes {
@@ -71,6 +87,8 @@ pub enum Severity {
     /// Few systems promise to (data that was synced is damaged, a checksum is fooled): only on request by
     /// name.
     Damaging,
+    /// It needs arguments that only a person knows: only on request, with them.
+    OnRequest,
 }
 
 /// One kind of fault, as the command line and the plan know it.

@@ -1,26 +1,32 @@
-//! When what is broken: a run's faults, drawn from its seed.
+//! When what is broken: a run's faults, as asked for, drawn from its seed where nothing is said.
 //!
-//! A run is a row of periods: a fault of one to five seconds (less if it is only a kill), then quiet of half to two. Some periods have
-//! two faults that overlap; one in four has none, so that the system also gets time to recover fully.
-//! Invariants:
-//! - Kinds are dealt from a shuffled deck and not drawn one by one, so none is left out by bad luck. Kills
-//!   and partitions, which find most, are in it twice. Ten seconds see the whole deck at least once, half a
+//! What has a time comes at that time. The rest is drawn: the load is a row of periods, each a random subset
+//! of the kinds for one to five seconds (less if nodes are only killed), then quiet of half to two. One in
+//! four has no fault at all, so that the system also gets time to recover fully.
+//! Invariants of what is drawn:
+//! - Kinds are dealt from shuffled decks and not drawn one by one, so none is left out by bad luck. Kills
+//!   and partitions, which find most, are in them twice. Ten seconds see all cards at least once, half a
 //!   minute twice; in less every kind comes once. If the time is tight, everything is shortened in
 //!   proportion, and no period is without a fault.
+//! - Kinds that exclude one another never share a period; the others begin at different times of it.
 //! - No variant (whom a kill hits, the shape of a partition) comes again while another one can be drawn.
 //! - A fault begins within the first second; the last one ends before the end.
-//! - No kind is in force twice at a time.
-//! - The same arguments make the same schedule.
+//!
+//! No kind is in force twice at a time. The same arguments make the same schedule.
 
-use std::collections::BTreeSet;
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::repeat_n;
 
-use ordeal_core::{Fault, FaultStep, Rng};
+use ordeal_core::{Fault, FaultStep, Rng, Words};
 use serde_json::Value;
 
-use crate::{kill, partition, pause};
+pub use text::{Clause, When, parse};
 
-/// A run this long sees the whole deck, and one this long sees it twice.
+use crate::{Excludes, Kind, kill, partition};
+
+/// A run this long sees all cards, and one this long sees them twice.
 const LONG_MS: u64 = 10_000;
 const VERY_LONG_MS: u64 = 30_000;
 /// How often another variant is drawn in place of one that was there already.
@@ -33,72 +39,152 @@ const QUIET_MS: (u64, u64) = (500, 2_000);
 const PERIOD_MS: u64 = (FAULT_MS.0 + FAULT_MS.1 + QUIET_MS.0 + QUIET_MS.1) / 2;
 /// Periods come in groups of this size, one of which is without a fault.
 const GROUP: usize = 4;
+/// How often a deck takes part in a period if there is no need.
+const TAKES_PART: f64 = 0.6;
+/// How often one more of the kinds that exclude nothing takes part.
+const ONE_MORE: f64 = 0.4;
+
+/// A fault that was asked for, and the object that carries it out.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// What was asked.
+    pub clause: &'a Clause,
+    /// Who does it.
+    pub fault: &'a dyn Fault,
+}
+
+/// The cluster that is planned for.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// How long the load lasts.
+    pub duration_ms: u64,
+    /// The run's seed.
+    pub seed: u64,
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// The target can name its primary.
+    pub has_primary: bool,
+}
+
+/// The schedule of a run, by time. Takes only faults that apply.
+///
+/// # Errors
+/// What of the words or times makes no sense, or makes one kind come twice at a time.
+pub fn schedule(asked: &[Asked<'_>], setting: Setting) -> Result<Vec<FaultStep>, String> {
+    if setting.duration_ms == 0 {
+        return Ok(Vec::new());
+    }
+    let drawn: Vec<Asked<'_>> = asked.iter().filter(|a| a.clause.when == When::Drawn).copied().collect();
+    let mut steps = draw(&drawn, setting)?;
+    for (position, asked) in asked.iter().enumerate() {
+        let name = asked.fault.name();
+        // What is drawn for one clause does not depend on the others.
+        let rng = &mut Rng::fork(setting.seed, &format!("{name} {position}"));
+        let times = asked.clause.when.times(setting.duration_ms).map_err(|why| format!("{name}: {why}"))?;
+        for (at_ms, for_ms) in times {
+            let args = args(asked, rng, setting)?;
+            steps.push(FaultStep { at_ms, for_ms, fault: name.to_owned(), args });
+        }
+    }
+    steps.sort_by_key(|step| step.at_ms);
+    once_at_a_time(&steps)?;
+    Ok(steps)
+}
+
+fn args(asked: &Asked<'_>, rng: &mut Rng, setting: Setting) -> Result<Value, String> {
+    let Setting { nodes, has_primary, .. } = setting;
+    match asked.clause.words.is_empty() {
+        true => Ok(asked.fault.draw(rng, nodes, has_primary)),
+        false => read(asked.fault, asked.clause.words.clone(), rng, nodes, has_primary),
+    }
+}
+
+fn read(
+    fault: &dyn Fault,
+    words: Words,
+    rng: &mut Rng,
+    nodes: usize,
+    has_primary: bool,
+) -> Result<Value, String> {
+    fault.read(words, rng, nodes, has_primary).map_err(|why| format!("{}: {why}", fault.name()))
+}
+
+/// Refuses a schedule in which a kind is injected while it is still in force.
+fn once_at_a_time(steps: &[FaultStep]) -> Result<(), String> {
+    let mut until: BTreeMap<&str, u64> = BTreeMap::new();
+    for step in steps {
+        let end_ms = step.at_ms.saturating_add(step.for_ms);
+        if let Some(before_ms) = until.insert(&step.fault, end_ms).filter(|before| *before > step.at_ms) {
+            return Err(format!(
+                "{0} is to begin at {1} ms, but the {0} before it lasts until {before_ms} ms: shorten it with `for`",
+                step.fault, step.at_ms
+            ));
+        }
+    }
+    Ok(())
+}
 
 /// A period before it is fitted to the time there is.
 struct Period {
-    /// Indices of the faults; none, one or two.
+    /// Indices of the faults.
     faults: Vec<usize>,
     fault_ms: u64,
     quiet_ms: u64,
 }
 
-/// Draws the schedule of a run of `duration_ms` on so many `nodes`, by time. Takes only faults that apply.
-/// `has_primary`: the target can name its primary.
-pub fn schedule(
-    faults: &[&dyn Fault],
-    duration_ms: u64,
-    seed: u64,
-    nodes: usize,
-    has_primary: bool,
-) -> Vec<FaultStep> {
-    if faults.is_empty() || duration_ms == 0 {
-        return Vec::new();
+/// What has no time of its own.
+fn draw(asked: &[Asked<'_>], setting: Setting) -> Result<Vec<FaultStep>, String> {
+    if asked.is_empty() {
+        return Ok(Vec::new());
     }
+    let Setting { duration_ms, seed, .. } = setting;
     let rng = &mut Rng::fork(seed, "schedule");
     let lead_ms = rng.between(100, 900).min(duration_ms / 10);
     let room_ms = duration_ms - lead_ms;
-    let names: Vec<&str> = faults.iter().map(|fault| fault.name()).collect();
-    let periods = deal(rng, &names, duration_ms, room_ms);
+    let kinds: Vec<&Kind> = asked.iter().map(|a| a.clause.kind).collect();
+    let periods = deal(rng, &kinds, duration_ms, room_ms);
     let total_ms: u64 = periods.iter().map(|p| p.fault_ms + p.quiet_ms).sum();
     let fit = |ms: u64| {
         if total_ms > room_ms { ms * room_ms / total_ms } else { ms }
     };
 
     // Whom a kind hits does not depend on which other kinds are asked for.
-    let mut whom: Vec<Rng> = faults.iter().map(|f| Rng::fork(seed, f.name())).collect();
-    let mut had: Vec<BTreeSet<String>> = vec![BTreeSet::new(); faults.len()];
+    let mut whom: Vec<Rng> = asked.iter().map(|a| Rng::fork(seed, a.fault.name())).collect();
+    let mut had: Vec<BTreeSet<String>> = vec![BTreeSet::new(); asked.len()];
     let mut steps = Vec::new();
     let mut elapsed_ms = 0;
     for period in &periods {
         let begin_ms = lead_ms + fit(elapsed_ms);
         let length_ms = fit(period.fault_ms);
-        for (position, &fault) in period.faults.iter().enumerate() {
+        for (position, &index) in period.faults.iter().enumerate() {
             let (delay_ms, for_ms) = place(rng, position, length_ms);
             steps.push(FaultStep {
                 at_ms: begin_ms + delay_ms,
                 for_ms,
-                fault: faults[fault].name().to_owned(),
-                args: fresh(&mut had[fault], || faults[fault].draw(&mut whom[fault], nodes, has_primary)),
+                fault: asked[index].fault.name().to_owned(),
+                args: fresh(&mut had[index], || args(&asked[index], &mut whom[index], setting))?,
             });
         }
         elapsed_ms += period.fault_ms + period.quiet_ms;
     }
-    steps.sort_by_key(|step| step.at_ms);
-    steps
+    Ok(steps)
 }
 
 /// Draws until a variant comes that was not there yet; when there seems to be none, all may come again.
-fn fresh(had: &mut BTreeSet<String>, mut draw: impl FnMut() -> Value) -> Value {
-    let mut args = draw();
+fn fresh(
+    had: &mut BTreeSet<String>,
+    mut draw: impl FnMut() -> Result<Value, String>,
+) -> Result<Value, String> {
+    let mut args = draw()?;
     for _ in 0..REDRAWS {
         if had.insert(variant(&args)) {
-            return args;
+            return Ok(args);
         }
-        args = draw();
+        args = draw()?;
     }
     had.clear();
     had.insert(variant(&args));
-    args
+    Ok(args)
 }
 
 /// What kind of injection the arguments describe, whoever it hits.
@@ -112,38 +198,62 @@ fn variant(args: &Value) -> String {
 }
 
 /// Deals periods until the time is filled and each kind has had its turns.
-fn deal(rng: &mut Rng, kinds: &[&str], duration_ms: u64, room_ms: u64) -> Vec<Period> {
-    let twice = |kind: &&str| duration_ms >= LONG_MS && [kill::NAME, partition::NAME].contains(kind);
-    let deck: Vec<usize> =
-        kinds.iter().enumerate().flat_map(|(i, kind)| repeat_n(i, 1 + usize::from(twice(kind)))).collect();
+fn deal(rng: &mut Rng, kinds: &[&Kind], duration_ms: u64, room_ms: u64) -> Vec<Period> {
     let turns = if duration_ms >= VERY_LONG_MS { 2 } else { 1 };
-    let wanted = deck.len() * turns;
-    let tight = room_ms / PERIOD_MS < (wanted + wanted.div_ceil(GROUP - 1)) as u64;
-    let mut deck = Deck { all: deck, cards: Vec::new() };
+    let deck = |excludes: Excludes| {
+        let twice =
+            |kind: &Kind| duration_ms >= LONG_MS && [kill::NAME, partition::NAME].contains(&kind.name);
+        let of_it = kinds.iter().enumerate().filter(|(_, kind)| kind.excludes == excludes);
+        let all: Vec<usize> = of_it.flat_map(|(i, kind)| repeat_n(i, 1 + usize::from(twice(kind)))).collect();
+        Deck { wanted: all.len() * turns, all, cards: Vec::new(), alone: excludes != Excludes::Nothing }
+    };
+    let mut decks: Vec<Deck> =
+        [Excludes::Lives, Excludes::Clocks, Excludes::Nothing].map(deck).into_iter().collect();
+    decks.retain(|deck| !deck.all.is_empty());
+    let most = decks.iter().map(|deck| deck.wanted).max().unwrap_or(0);
+    let tight = room_ms / PERIOD_MS < (most + most.div_ceil(GROUP - 1)) as u64;
     let mut periods: Vec<Period> = Vec::new();
-    let (mut dealt, mut total_ms, mut empty_at) = (0, 0, 0);
-    while dealt < wanted || total_ms < room_ms {
+    let (mut total_ms, mut empty_at) = (0, 0);
+    while total_ms < room_ms || decks.iter().any(|deck| deck.wanted > 0) {
         let position = periods.len() % GROUP;
         if position == 0 {
             // Never the first: the load must not run undisturbed for long before anything happens.
             empty_at = rng.between(1, GROUP as u64 - 1) as usize;
         }
-        let faults = if position == empty_at && !tight { Vec::new() } else { deck.one_or_two(rng, kinds) };
-        let only_kills = !faults.is_empty() && faults.iter().all(|&fault| kinds[fault] == kill::NAME);
+        let left = (room_ms.saturating_sub(total_ms) / PERIOD_MS) as usize * (GROUP - 1) / GROUP;
+        let empty = position == empty_at && !tight;
+        let faults = if empty { Vec::new() } else { subset(rng, &mut decks, left.max(1)) };
+        let only_kills = !faults.is_empty() && faults.iter().all(|&fault| kinds[fault].name == kill::NAME);
         let (least_ms, most_ms) = if only_kills { KILL_MS } else { FAULT_MS };
         let period = Period {
             faults,
             fault_ms: rng.between(least_ms, most_ms),
             quiet_ms: rng.between(QUIET_MS.0, QUIET_MS.1),
         };
-        dealt += period.faults.len();
         total_ms += period.fault_ms + period.quiet_ms;
         periods.push(period);
     }
     periods
 }
 
-/// Where in its period a fault lies: the first fills it, a second one begins later.
+/// The kinds of one period, in random order; at least one. `left`: how many more periods there will be.
+fn subset(rng: &mut Rng, decks: &mut [Deck], left: usize) -> Vec<usize> {
+    let mut subset = Vec::new();
+    for deck in decks.iter_mut() {
+        let needed = deck.wanted.div_ceil(left);
+        let mut count = usize::from(rng.chance(TAKES_PART));
+        count += usize::from(!deck.alone && rng.chance(ONE_MORE));
+        deck.take(rng, count.max(needed), &mut subset);
+    }
+    if subset.is_empty() {
+        let deck = rng.below(decks.len() as u64) as usize;
+        decks[deck].take(rng, 1, &mut subset);
+    }
+    rng.shuffle(&mut subset);
+    subset
+}
+
+/// Where in its period a fault lies: the first fills it, others begin later.
 fn place(rng: &mut Rng, position: usize, length_ms: u64) -> (u64, u64) {
     if position == 0 {
         return (0, length_ms.max(1));
@@ -157,76 +267,84 @@ fn place(rng: &mut Rng, position: usize, length_ms: u64) -> (u64, u64) {
 struct Deck {
     all: Vec<usize>,
     cards: Vec<usize>,
+    /// How many must still be dealt at least.
+    wanted: usize,
+    /// Only one of them fits in a period.
+    alone: bool,
 }
 
 impl Deck {
-    fn top(&mut self, rng: &mut Rng) -> usize {
-        if self.cards.is_empty() {
-            self.cards.clone_from(&self.all);
-            rng.shuffle(&mut self.cards);
+    /// Deals so many that are not dealt yet in this period, or as many as there are.
+    fn take(&mut self, rng: &mut Rng, count: usize, dealt: &mut Vec<usize>) {
+        let count = if self.alone { count.min(1) } else { count };
+        for _ in 0..count {
+            if self.cards.is_empty() {
+                self.cards.clone_from(&self.all);
+                rng.shuffle(&mut self.cards);
+            }
+            let Some(at) = self.cards.iter().rposition(|card| !dealt.contains(card)) else { break };
+            dealt.push(self.cards.remove(at));
+            self.wanted = self.wanted.saturating_sub(1);
         }
-        self.cards[self.cards.len() - 1]
-    }
-
-    /// One kind, or now and then two different ones that leave each other something to do: a dead node
-    /// cannot be paused.
-    fn one_or_two(&mut self, rng: &mut Rng, kinds: &[&str]) -> Vec<usize> {
-        let first = self.top(rng);
-        self.cards.pop();
-        let second = self.top(rng);
-        let node_faults = [kill::NAME, pause::NAME];
-        let clash = [first, second].iter().all(|&kind| node_faults.contains(&kinds[kind]));
-        if !clash && second != first && rng.chance(0.4) {
-            self.cards.pop();
-            return vec![first, second];
-        }
-        vec![first]
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use super::*;
 
-    fn with(names: &[&str], duration_ms: u64, seed: u64) -> Vec<FaultStep> {
-        let faults: Vec<_> =
-            names.iter().map(|name| (crate::find(name).unwrap().build)(&std::sync::Arc::default())).collect();
-        let faults: Vec<&dyn Fault> = faults.iter().map(|fault| &**fault).collect();
-        schedule(&faults, duration_ms, seed, 5, true)
+    fn plan(text: &str, duration_ms: u64, seed: u64) -> Result<Vec<FaultStep>, String> {
+        let clauses = parse(text)?;
+        let faults: Vec<_> = clauses.iter().map(|clause| (clause.kind.build)(&Arc::default())).collect();
+        let asked: Vec<Asked<'_>> =
+            clauses.iter().zip(&faults).map(|(clause, fault)| Asked { clause, fault: &**fault }).collect();
+        schedule(&asked, Setting { duration_ms, seed, nodes: 5, has_primary: true })
     }
 
-    const SETS: [&[&str]; 4] =
-        [&["kill"], &["pause", "kill"], &["partition"], &["kill", "pause", "partition"]];
+    fn with(text: &str, duration_ms: u64, seed: u64) -> Vec<FaultStep> {
+        plan(text, duration_ms, seed).unwrap()
+    }
+
+    fn kinds(text: &str) -> Vec<&'static Kind> {
+        parse(text).unwrap().iter().map(|clause| clause.kind).collect()
+    }
+
+    const THREE: &str = "kill, pause, partition";
+    const SETS: [&str; 5] = ["kill", "pause, kill", "partition", THREE, "all"];
     const DURATIONS_MS: [u64; 8] = [500, 1_000, 3_000, 5_000, 9_999, 10_000, 30_000, 120_000];
 
     #[test]
     fn every_schedule_keeps_its_promises() {
-        for names in SETS {
+        for set in SETS {
+            let kinds = kinds(set);
             for duration_ms in DURATIONS_MS {
-                for seed in 0..200 {
-                    let steps = with(names, duration_ms, seed);
-                    let context = format!("{names:?}, {duration_ms} ms, seed {seed}: {steps:?}");
+                for seed in 0..if set == "all" { 20 } else { 200 } {
+                    let steps = with(set, duration_ms, seed);
+                    let context = format!("{set}, {duration_ms} ms, seed {seed}: {steps:?}");
                     assert!(steps.is_sorted_by_key(|s| s.at_ms), "{context}");
                     assert!(steps[0].at_ms <= 1_000, "{context}");
                     assert!(
-                        steps.iter().all(|s| s.for_ms > 0 && s.at_ms + s.for_ms < duration_ms),
+                        steps.iter().all(|s| s.for_ms > 0 && s.at_ms + s.for_ms <= duration_ms),
                         "{context}"
                     );
-                    let mut by_kind: BTreeMap<&str, Vec<&FaultStep>> = BTreeMap::new();
-                    for step in &steps {
-                        by_kind.entry(&step.fault).or_default().push(step);
-                    }
-                    for name in names {
-                        let often = *name != "pause" && duration_ms >= 10_000;
+                    for kind in &kinds {
+                        let of_kind: Vec<_> = steps.iter().filter(|s| s.fault == kind.name).collect();
+                        let often = ["kill", "partition"].contains(&kind.name) && duration_ms >= 10_000;
                         let turns = if duration_ms >= 30_000 { 2 } else { 1 } * (1 + usize::from(often));
-                        let of_kind = by_kind.get(name).map_or(&[][..], Vec::as_slice);
-                        assert!(of_kind.len() >= turns, "{name}: {context}");
-                        assert!(
-                            of_kind.windows(2).all(|w| w[0].at_ms + w[0].for_ms < w[1].at_ms),
-                            "{context}"
-                        );
+                        assert!(of_kind.len() >= turns, "{}: {context}", kind.name);
+                    }
+                    if duration_ms < 10_000 {
+                        continue;
+                    }
+                    for class in [Excludes::Lives, Excludes::Clocks] {
+                        let of_class: Vec<_> = steps
+                            .iter()
+                            .filter(|s| crate::find(&s.fault).unwrap().excludes == class)
+                            .collect();
+                        let apart = |w: &[&FaultStep]| w[0].at_ms + w[0].for_ms <= w[1].at_ms;
+                        assert!(of_class.windows(2).all(apart), "{class:?}: {context}");
                     }
                 }
             }
@@ -235,20 +353,18 @@ mod tests {
 
     #[test]
     fn the_same_seed_makes_the_same_schedule_and_another_another() {
-        let all = ["kill", "pause", "partition"];
-        assert_eq!(with(&all, 30_000, 7), with(&all, 30_000, 7));
-        assert_ne!(with(&all, 30_000, 7), with(&all, 30_000, 8));
+        assert_eq!(with("all", 30_000, 7), with("all", 30_000, 7));
+        assert_ne!(with(THREE, 30_000, 7), with(THREE, 30_000, 8));
     }
 
     #[test]
     fn with_time_to_spare_faults_last_and_a_quarter_of_the_periods_is_quiet() {
-        let rng = &mut Rng::new(3);
-        let periods = deal(rng, &["kill", "pause", "partition"], 600_000, 600_000);
+        let periods = deal(&mut Rng::new(3), &kinds(THREE), 600_000, 600_000);
         let empty = periods.iter().filter(|p| p.faults.is_empty()).count();
         assert!((empty as i64 - periods.len() as i64 / 4).abs() <= 1, "{empty} of {}", periods.len());
         let two = periods.iter().filter(|p| p.faults.len() == 2).count();
         assert!(two * 10 > periods.len() && two * 2 < periods.len(), "{two} of {}", periods.len());
-        let lasting = with(&["pause"], 120_000, 3);
+        let lasting = with("pause", 120_000, 3);
         assert!(lasting.iter().all(|s| (900..=5_000).contains(&s.for_ms)), "{lasting:?}");
     }
 
@@ -257,7 +373,7 @@ mod tests {
         let mut overlaps = 0;
         let mut short_kills = 0;
         for seed in 0..100 {
-            let steps = with(&["kill", "pause", "partition"], 60_000, seed);
+            let steps = with(THREE, 60_000, seed);
             overlaps += steps.windows(2).filter(|w| w[1].at_ms < w[0].at_ms + w[0].for_ms).count();
             short_kills += steps.iter().filter(|s| s.fault == "kill" && s.for_ms <= 500).count();
         }
@@ -268,7 +384,7 @@ mod tests {
     #[test]
     fn variants_take_turns() {
         for seed in 0..50 {
-            let steps = with(&["kill", "pause", "partition"], 30_000, seed);
+            let steps = with(THREE, 30_000, seed);
             for name in ["kill", "partition"] {
                 let first: Vec<_> = steps.iter().filter(|s| s.fault == name).take(4).collect();
                 let variants: BTreeSet<String> = first.iter().map(|s| variant(&s.args)).collect();
@@ -278,8 +394,31 @@ mod tests {
     }
 
     #[test]
+    fn what_has_a_time_comes_at_that_time_with_the_words_as_written() {
+        let steps = with("kill(n2, n4) at 3s, 9s for 1s; partition", 20_000, 1);
+        let kills: Vec<_> = steps.iter().filter(|s| s.fault == "kill").collect();
+        assert_eq!(
+            kills.iter().map(|s| (s.at_ms, s.for_ms)).collect::<Vec<_>>(),
+            [(3_000, 1_000), (9_000, 1_000)]
+        );
+        assert!(kills.iter().all(|s| s.args["nodes"] == serde_json::json!([1, 3])));
+        assert!(steps.iter().any(|s| s.fault == "partition"));
+        let alone = with("kill(n2, n4) at 3s, 9s for 1s", 20_000, 1);
+        assert_eq!(alone.len(), 2, "nothing else is drawn");
+    }
+
+    #[test]
+    fn one_kind_twice_at_a_time_is_refused() {
+        for text in ["kill at 1s for 5s; kill at 3s", "kill at 2s until end; kill"] {
+            let error = plan(text, 20_000, 1).unwrap_err();
+            assert!(error.contains("kill") && error.contains("lasts until"), "{error}");
+        }
+        assert!(plan("kill(n9)", 20_000, 1).unwrap_err().contains("kill: "));
+    }
+
+    #[test]
     fn nothing_asked_for_is_nothing_planned() {
-        assert!(schedule(&[], 10_000, 1, 3, false).is_empty());
-        assert!(with(&["kill"], 0, 1).is_empty());
+        assert!(with("none", 10_000, 1).is_empty());
+        assert!(with("kill", 0, 1).is_empty());
     }
 }

@@ -146,6 +146,7 @@ async fn audit_memory(bug: Option<&str>) -> Vec<String> {
         ready_timeout_ms: 1000,
         seed: 1,
         fault_kinds: Vec::new(),
+        faults_skipped: BTreeMap::new(),
         faults: Vec::new(),
     };
     let config = Config { bug: plan.bug.clone(), ..config(1) };

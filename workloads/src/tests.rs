@@ -27,6 +27,7 @@ fn plan(workload: &str, seed: u64) -> Plan {
         ready_timeout_ms: 1000,
         seed,
         fault_kinds: Vec::new(),
+        faults_skipped: std::collections::BTreeMap::new(),
         faults: Vec::new(),
     }
 }

@@ -43,6 +43,9 @@ pub(crate) enum Command {
     Show(ShowArgs),
     /// List what there is: targets, workloads, faults, checkers, bugs
     List(ListArgs),
+    /// Try faults out
+    #[command(subcommand)]
+    Fault(FaultCommand),
     /// Say what this machine has and what each lack costs
     Doctor,
     /// Run one node of a reference target (the harness does this)
@@ -50,6 +53,48 @@ pub(crate) enum Command {
     /// Try to enter a sandbox and leave it (doctor does this)
     #[command(hide = true, name = "__sandbox-probe")]
     SandboxProbe,
+    /// Run one node of the trivial cluster (`fault test` does this)
+    #[command(hide = true, name = "__trivial-node")]
+    TrivialNode(TrivialArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FaultCommand {
+    /// Inject, prove and heal every fault on a trivial cluster on this machine
+    Test(FaultTestArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FaultTestArgs {
+    /// Only these, as `ordeal run --faults` takes them, without times [default: all there are]
+    #[arg(long, value_name = "LIST")]
+    pub(crate) faults: Option<String>,
+    /// Nodes in the trivial cluster
+    #[arg(long, default_value = "5", value_parser = clap::value_parser!(u8).range(1..=i64::from(NODES_MAX)))]
+    pub(crate) nodes: u8,
+    /// How often each is tried
+    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) rounds: u32,
+    /// Instead: so many tries in all, each of a fault drawn at random
+    #[arg(long, conflicts_with = "rounds", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) pairs: Option<u32>,
+    /// The root of everything random
+    #[arg(long, default_value = "1")]
+    pub(crate) seed: u64,
+    /// Keep logs and data in this directory, which must not exist
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TrivialArgs {
+    /// The address to listen at
+    pub(crate) ip: std::net::Ipv4Addr,
+    /// Where it keeps its data
+    pub(crate) data_dir: PathBuf,
+    /// Accepted without effect: another version of the node
+    #[arg(long)]
+    pub(crate) upgraded: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -63,9 +108,17 @@ pub(crate) struct RunArgs {
     /// Start the target with this planted defect (see `ordeal list bugs`)
     #[arg(long)]
     pub(crate) bug: Option<String>,
-    /// What is broken: names separated by commas, `all`, or `none` [default: all]
-    #[arg(long)]
+    /// What is broken, and when: `partition, kill`, `all`, `clock`, `none`, or a schedule like
+    /// `partition(primary, one-way) every 5s for 2s; kill(n1) at 12s` (see `ordeal list faults`)
+    /// [default: partition, kill, pause]
+    #[arg(long, value_name = "SCHEDULE")]
     pub(crate) faults: Option<String>,
+    /// Let clock faults skew the monotonic clock as well, which no real machine does
+    #[arg(long)]
+    pub(crate) clock_monotonic: bool,
+    /// Write the traffic of the run to this file (classic pcap)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
     /// Nodes in the cluster [default: the target's]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(NODES_MAX)))]
     pub(crate) nodes: Option<u8>,
@@ -105,7 +158,7 @@ pub(crate) struct RunArgs {
     /// Do what this plan.json says
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "workload", "target", "bug", "faults", "nodes", "duration", "warmup", "rate", "concurrency", "keys",
-        "op_timeout", "ready_timeout", "seed", "binary", "read_mode", "options",
+        "op_timeout", "ready_timeout", "seed", "binary", "read_mode", "options", "clock_monotonic",
     ])]
     pub(crate) plan: Option<PathBuf>,
     /// Print the plan and stop

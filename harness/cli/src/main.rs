@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, FaultCommand};
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
@@ -47,6 +47,8 @@ fn dispatch(args: Args) -> anyhow::Result<Exit> {
         Command::Check(args) => commands::check::main(&args),
         Command::Show(args) => commands::show::main(&args),
         Command::List(args) => commands::list::main(&args),
+        Command::Fault(FaultCommand::Test(args)) => commands::fault::test(&args),
+        Command::TrivialNode(args) => commands::fault::trivial::main(&args),
         Command::Doctor => commands::doctor::main(),
         Command::Node(args) => commands::node::main(&args),
         Command::SandboxProbe => commands::doctor::probe_sandbox(),

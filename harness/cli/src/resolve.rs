@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use ordeal_core::{Applies, Fault, Launch, Machine, PLAN_VERSION, Plan, Target, TargetError, Workload};
-use ordeal_nemesis::Arsenal;
+use ordeal_core::{Applies, Fault, Launch, PLAN_VERSION, Plan, Target, TargetError, Workload};
+use ordeal_nemesis::{Arsenal, Asked, Kind, Setting};
 use ordeal_targets::manifest::Manifest;
 
 use crate::args::{CLIENTS_MAX, NODES_MAX, RATE_MAX, RATE_MIN, RunArgs, TIME_MS_MAX};
@@ -45,7 +45,7 @@ pub(crate) fn resolve(args: &RunArgs) -> anyhow::Result<Resolved> {
     let launch = first_launch(&*target, plan.nodes).map_err(|e| UsageError(e.to_string()))?;
     let processes = launch.is_some();
     let mut resolved = Resolved { plan, target, workload, faults: Vec::new(), processes };
-    choose_faults(&mut resolved, args.faults.as_deref(), scheduled)?;
+    choose_faults(&mut resolved, args, scheduled)?;
     Ok(resolved)
 }
 
@@ -109,6 +109,7 @@ fn draft(args: &RunArgs) -> anyhow::Result<Plan> {
         ready_timeout_ms: args.ready_timeout.as_millis() as u64,
         seed: args.seed.unwrap_or_else(draw_seed),
         fault_kinds: Vec::new(),
+        faults_skipped: BTreeMap::new(),
         faults: Vec::new(),
     })
 }
@@ -138,53 +139,70 @@ pub(crate) fn read_plan(file: &Path) -> anyhow::Result<Plan> {
 }
 
 /// The faults: those of the plan, or those that were asked for, scheduled from the seed.
-fn choose_faults(resolved: &mut Resolved, asked: Option<&str>, scheduled: bool) -> anyhow::Result<()> {
+fn choose_faults(resolved: &mut Resolved, args: &RunArgs, scheduled: bool) -> anyhow::Result<()> {
     let machine = ordeal_nemesis::machine();
+    let arsenal = Arc::new(Arsenal { machine, clock_monotonic: args.clock_monotonic });
     let plan = &mut resolved.plan;
     if scheduled {
-        resolved.faults = build_faults(&plan.all_fault_kinds(), &machine, plan.nodes)?;
+        for name in plan.all_fault_kinds() {
+            let unknown =
+                || UsageError(format!("the plan has a fault `{name}`, which this ordeal does not know"));
+            let kind = ordeal_nemesis::find(&name).ok_or_else(unknown)?;
+            resolved.faults.push(usable(kind, &arsenal, plan.nodes).map_err(refused(kind))?);
+        }
         return Ok(());
     }
-    let everything = || ordeal_nemesis::all().iter().map(|kind| kind.name.to_owned()).collect::<Vec<_>>();
-    let names: Vec<String> = match asked {
-        None if !resolved.processes => Vec::new(),
-        None | Some("all") => everything(),
-        Some("none") => Vec::new(),
-        Some(list) => list.split(',').map(|name| name.trim().to_owned()).collect(),
-    };
-    if !names.is_empty() && !resolved.processes {
+    let asked = args.faults.as_deref().unwrap_or(if resolved.processes { DEFAULT_FAULTS } else { "none" });
+    let mut clauses = ordeal_nemesis::parse(asked).map_err(|why| UsageError(format!("--faults: {why}")))?;
+    if !clauses.is_empty() && !resolved.processes {
         return usage(format!("target `{}` has no processes to break: use --faults none", plan.target));
     }
-    resolved.faults = build_faults(&names, &machine, plan.nodes)?;
-    let faults: Vec<&dyn Fault> = resolved.faults.iter().map(|fault| &**fault).collect();
-    let primary = resolved.target.primary().is_some();
-    plan.faults = ordeal_nemesis::schedule(&faults, plan.duration_ms, plan.seed, plan.nodes, primary);
-    plan.fault_kinds = faults.iter().map(|fault| fault.name().to_owned()).collect();
+    let mut unusable = BTreeMap::new();
+    for clause in &clauses {
+        let name = clause.kind.name;
+        if resolved.faults.iter().any(|fault| fault.name() == name) {
+            continue;
+        }
+        match usable(clause.kind, &arsenal, plan.nodes) {
+            Ok(fault) => resolved.faults.push(fault),
+            Err(why) if clause.by_name => return Err(refused(clause.kind)(why).into()),
+            Err(why) => _ = unusable.insert(name.to_owned(), why),
+        }
+    }
+    clauses.retain(|clause| !unusable.contains_key(clause.kind.name));
+    let mut asked = Vec::new();
+    for clause in &clauses {
+        let object = resolved.faults.iter().find(|fault| fault.name() == clause.kind.name);
+        asked.extend(object.map(|fault| Asked { clause, fault: &**fault }));
+    }
+    let setting = Setting {
+        duration_ms: plan.duration_ms,
+        seed: plan.seed,
+        nodes: plan.nodes,
+        has_primary: resolved.target.primary().is_some(),
+    };
+    plan.faults =
+        ordeal_nemesis::schedule(&asked, setting).map_err(|why| UsageError(format!("--faults: {why}")))?;
+    plan.fault_kinds = resolved.faults.iter().map(|fault| fault.name().to_owned()).collect();
+    plan.faults_skipped = unusable;
     Ok(())
 }
 
-/// Builds each kind once; one that this machine or cluster does not allow is refused with its reason.
-fn build_faults(names: &[String], machine: &Machine, nodes: usize) -> anyhow::Result<Vec<Arc<dyn Fault>>> {
-    let mut faults: Vec<Arc<dyn Fault>> = Vec::new();
-    let arsenal = Arc::new(Arsenal { machine: machine.clone(), clock_monotonic: false });
-    for name in names {
-        let Some(kind) = ordeal_nemesis::find(name) else {
-            let known: Vec<_> = ordeal_nemesis::all().iter().map(|kind| kind.name).collect();
-            return usage(format!(
-                "there is no fault `{name}`; there are: {}, and all, none",
-                known.join(", ")
-            ));
-        };
-        if faults.iter().any(|fault| fault.name() == kind.name) {
-            continue;
-        }
-        let fault: Arc<dyn Fault> = Arc::from((kind.build)(&arsenal));
-        if let Applies::No(why) = fault.applies(machine, nodes) {
-            return usage(format!("fault `{name}` cannot be used here: {why}"));
-        }
-        faults.push(fault);
+/// What is broken if nothing is asked for: what finds most, and needs nothing of the machine.
+pub(crate) const DEFAULT_FAULTS: &str = "partition, kill, pause";
+
+/// Builds a kind; the error says why this machine or cluster does not allow it.
+pub(crate) fn usable(kind: &Kind, arsenal: &Arc<Arsenal>, nodes: usize) -> Result<Arc<dyn Fault>, String> {
+    let fault: Arc<dyn Fault> = Arc::from((kind.build)(arsenal));
+    match fault.applies(&arsenal.machine, nodes) {
+        Applies::Yes => Ok(fault),
+        Applies::No(why) => Err(why),
     }
-    Ok(faults)
+}
+
+fn refused(kind: &Kind) -> impl Fn(String) -> UsageError {
+    let name = kind.name;
+    move |why| UsageError(format!("fault `{name}` cannot be used here: {why}"))
 }
 
 /// The workload of this name.

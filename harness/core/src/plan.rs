@@ -44,6 +44,10 @@ pub struct Plan {
     pub seed: u64,
     /// The kinds of fault asked for; each must prove to bite at least once.
     pub fault_kinds: Vec<String>,
+    /// Kinds that were asked for as part of a group and cannot be had on this machine or with this target,
+    /// each with the reason.
+    #[serde(default)]
+    pub faults_skipped: BTreeMap<String, String>,
     /// What is broken, when, and for how long.
     pub faults: Vec<FaultStep>,
 }

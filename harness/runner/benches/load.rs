@@ -140,6 +140,7 @@ fn plan(duration: Duration, workers: usize) -> Plan {
         ready_timeout_ms: 10_000,
         seed: 1,
         fault_kinds: Vec::new(),
+        faults_skipped: std::collections::BTreeMap::new(),
         faults: Vec::new(),
     }
 }

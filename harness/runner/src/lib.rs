@@ -22,5 +22,5 @@ pub mod sandbox;
 pub use cluster::cluster_spec;
 pub use progress::{Progress, Totals};
 pub use recorder::{Journal, Recorder, RecorderError};
-pub use run::{Audit, Phase, RunError, Summary, run};
+pub use run::{Audit, Phase, RunError, Summary, rehearse, run};
 pub use rundir::RunDir;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
-use ordeal_core::{EventKind, Fault, Plan, Target, TargetError, Workload};
+use ordeal_core::{Cluster, EventKind, Fault, Plan, Target, TargetError, Workload};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -172,14 +172,38 @@ async fn carry_out(audit: Audit, journal: Journal) -> Result<(), RunError> {
     }
     phases.enter(Phase::Stop).await?;
     if let Some(driver) = &driver {
-        driver.cluster.0.stop().await;
-        for fault in &audit.faults {
-            if let Err(why) = fault.dismantle(&driver.cluster).await {
-                tracing::error!(fault = fault.name(), why, "not dismantled");
-            }
-        }
+        stop_cluster(&audit, &driver.cluster).await;
     }
     worked
+}
+
+/// Stops every node, and takes back what was made ready for faults.
+async fn stop_cluster(audit: &Audit, cluster: &Handle) {
+    cluster.0.stop().await;
+    for fault in &audit.faults {
+        if let Err(why) = fault.dismantle(cluster).await {
+            tracing::error!(fault = fault.name(), why, "not dismantled");
+        }
+    }
+}
+
+/// Brings the cluster of an audit up with everything made ready for its faults, hands it to `act`, and takes
+/// everything down again. Nothing is asked of the cluster: this is for trying faults out.
+///
+/// # Errors
+/// When the cluster does not come up.
+pub async fn rehearse<T>(audit: &Audit, act: impl AsyncFnOnce(&dyn Cluster) -> T) -> Result<T, RunError> {
+    let (recorder, journal) = Recorder::start(&audit.dir.history())?;
+    let spec = cluster_spec(audit.plan.nodes, &audit.dir);
+    let driver = start_cluster(audit, &spec, &journal, &Arc::default()).await?;
+    let driver = driver.ok_or_else(|| RunError::Plan("the target has no processes".to_owned()))?;
+    drop(journal);
+    let done = act(&driver.cluster).await;
+    stop_cluster(audit, &driver.cluster).await;
+    drop(driver);
+    let finished = tokio::task::spawn_blocking(|| recorder.finish()).await;
+    finished.map_err(|e| RunError::Harness(e.to_string()))??;
+    Ok(done)
 }
 
 /// From the warm-up to the final reads.
@@ -269,23 +293,33 @@ async fn start_cluster(
     let cluster =
         LocalCluster::new(spec.clone(), target, network, dir, harness, journal.clone(), last_acknowledged);
     let handle = Handle(Arc::clone(&cluster));
-    for fault in &audit.faults {
-        let unprepared = |why| RunError::Prepare { fault: fault.name(), why };
-        fault.prepare(&handle).await.map_err(unprepared)?;
-    }
-    cluster.start_all().await.map_err(RunError::Start)?;
-    let timeout = Duration::from_millis(audit.plan.ready_timeout_ms);
-    let unready = cluster.wait_ready(timeout, Dead::GiveUp, &audit.interrupt).await;
-    if let Some(id) = unready.first() {
-        let words = cluster.last_words(id);
-        let ids = unready.join(", ");
-        cluster.stop().await;
-        return Err(RunError::Start(format!("{ids} not ready; {words}")));
+    if let Err(error) = bring_up(audit, &handle).await {
+        stop_cluster(audit, &handle).await;
+        return Err(error);
     }
     let driver = Driver { journal, cluster: handle, progress: Arc::clone(&audit.progress) };
     let primary = driver.has_primary().await;
     tracing::info!(nodes = spec.nodes.len(), primary, "the cluster is ready");
     Ok(Some(driver))
+}
+
+/// Makes ready for the faults, starts every node, and waits until all are ready.
+async fn bring_up(audit: &Audit, handle: &Handle) -> Result<(), RunError> {
+    let cluster = &handle.0;
+    for fault in &audit.faults {
+        let unprepared = |why| RunError::Prepare { fault: fault.name(), why };
+        fault.prepare(handle).await.map_err(unprepared)?;
+    }
+    cluster.start_all().await.map_err(RunError::Start)?;
+    let timeout = Duration::from_millis(audit.plan.ready_timeout_ms);
+    let unready = cluster.wait_ready(timeout, Dead::GiveUp, &audit.interrupt).await;
+    match unready.first() {
+        None => Ok(()),
+        Some(id) => {
+            let words = cluster.last_words(id);
+            Err(RunError::Start(format!("{} not ready; {words}", unready.join(", "))))
+        }
+    }
 }
 
 /// Starts what died by itself, and waits until every node is ready again.

@@ -226,6 +226,7 @@ fn plan(duration_ms: u64) -> Plan {
         ready_timeout_ms: 20_000,
         seed: 1,
         fault_kinds: Vec::new(),
+        faults_skipped: std::collections::BTreeMap::new(),
         faults: Vec::new(),
     }
 }

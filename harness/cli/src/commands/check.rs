@@ -80,6 +80,7 @@ fn nothing_planned(workload: &str) -> Plan {
         ready_timeout_ms: 0,
         seed: 0,
         fault_kinds: Vec::new(),
+        faults_skipped: std::collections::BTreeMap::new(),
         faults: Vec::new(),
     }
 }

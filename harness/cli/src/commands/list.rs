@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use ordeal_nemesis::{Group, Severity};
+
 use crate::args::{ListArgs, Listed};
 use crate::exit::{Exit, print};
 
@@ -39,8 +41,15 @@ fn write_list(out: &mut String, what: Listed) -> std::fmt::Result {
             }
         }
         Listed::Faults => {
-            for fault in ordeal_nemesis::all() {
-                row(out, fault.name, fault.about)?;
+            for group in Group::ALL {
+                for fault in ordeal_nemesis::all().iter().filter(|fault| fault.group == group) {
+                    let note = match fault.severity {
+                        Severity::Survivable => "",
+                        Severity::Damaging => " (not in `all`: few systems promise to survive it)",
+                        Severity::OnRequest => " (not in `all`: needs arguments)",
+                    };
+                    row(out, &format!("{} {}", group.name(), fault.name), &format!("{}{note}", fault.about))?;
+                }
             }
         }
         Listed::Checkers => {

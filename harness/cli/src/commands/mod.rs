@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod doctor;
+pub(crate) mod fault;
 pub(crate) mod list;
 pub(crate) mod node;
 pub(crate) mod run;

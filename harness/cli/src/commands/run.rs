@@ -35,6 +35,9 @@ pub(crate) fn main(args: &RunArgs) -> anyhow::Result<Exit> {
         resolved.plan.seed,
         dir.path().display()
     ));
+    for (fault, why) in &resolved.plan.faults_skipped {
+        eprint(&format!("ordeal: without {fault}: {why}"));
+    }
     if resolved.processes {
         let entered = sandbox::enter().inspect_err(|_| {
             // Nothing has happened: leave nothing.
