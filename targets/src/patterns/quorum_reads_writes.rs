@@ -51,9 +51,9 @@ const BUGS: &[Bug] = &[
     bug("r-plus-w", &["nonlinearizable"], "partition,kill,pause"),
     bug("no-write-back", &["nonlinearizable"], "partition,kill,pause"),
     bug("hint-counted", &["nonlinearizable", "lost-element"], "partition,kill,pause"),
-    bug("wall-clock-versions", &["nonlinearizable"], "partition,kill,pause"),
+    bug("wall-clock-versions", &["nonlinearizable"], "clock"),
     bug("version-ties", &["nonlinearizable", "divergence"], "partition,kill,pause"),
-    bug("ack-before-sync", &["lost-element", "nonlinearizable"], "kill"),
+    bug("ack-before-sync", &["lost-element", "nonlinearizable"], "power-loss"),
 ];
 
 /// A row of [`BUGS`]; what goes wrong is the node's own word for it. A bug that the node does not know

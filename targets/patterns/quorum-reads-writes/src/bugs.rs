@@ -43,7 +43,7 @@ const TABLE: [(Bug, &str, &str); 7] = [
     (
         Bug::WallClockVersions,
         "wall-clock-versions",
-        "a version is the wall clock in whole seconds, so a later write of the same second can lose to an earlier one",
+        "a version is the wall clock, so a write through a node whose clock is behind loses to an earlier one",
     ),
     (
         Bug::VersionTies,

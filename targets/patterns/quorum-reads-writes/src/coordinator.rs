@@ -99,7 +99,7 @@ impl Coordinator {
             PutPlan::Issue { floor } => floor,
         };
         let counter = if self.bug == Some(Bug::WallClockVersions) {
-            Counter::Exactly(wall_clock_s())
+            Counter::Exactly(wall_clock_us())
         } else {
             Counter::After(floor)
         };
@@ -269,8 +269,8 @@ pub(crate) fn version_order(bug: Option<Bug>) -> VersionOrder {
     if bug == Some(Bug::VersionTies) { VersionOrder::CounterOnly } else { VersionOrder::Total }
 }
 
-fn wall_clock_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+fn wall_clock_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 
 /// The own store failed a read, before anything was done.
