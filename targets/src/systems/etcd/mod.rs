@@ -45,6 +45,7 @@ const GUARDS_MAX: usize = 127;
 const BINARY: &str = "binary";
 const READ_MODE: &str = "read-mode";
 const TXN_GUARDS: &str = "txn-guards";
+const FSYNC: &str = "fsync";
 
 /// The registry's row.
 pub(crate) const ENTRY: Entry = Entry {
@@ -70,6 +71,11 @@ pub(crate) const ENTRY: Entry = Entry {
             about: "how many compares over all registers (always true) every write carries besides its own",
             default: "0",
         },
+        OptionSpec {
+            name: FSYNC,
+            about: "on, or off: started with --unsafe-no-fsync, which power loss brings to light",
+            default: "on",
+        },
     ],
     build: |config| Ok(Box::new(Etcd::new(config)?)),
     node: None,
@@ -79,23 +85,31 @@ pub(crate) const ENTRY: Entry = Entry {
 struct Etcd {
     program: PathBuf,
     settings: Arc<Settings>,
+    /// Whether it syncs what it writes.
+    fsync: bool,
+}
+
+/// Which of two words an option says; the first is the default.
+fn first_of(config: &Config, name: &str, words: [&str; 2]) -> Result<bool, TargetError> {
+    match config.option(name) {
+        None => Ok(true),
+        Some(word) if word == words[0] => Ok(true),
+        Some(word) if word == words[1] => Ok(false),
+        Some(other) => Err(TargetError::Unsupported(format!(
+            "option `{name}` is {} or {}, not `{other}`",
+            words[0], words[1]
+        ))),
+    }
 }
 
 impl Etcd {
     fn new(config: &Config) -> Result<Self, TargetError> {
-        let serializable = match config.option(READ_MODE) {
-            None | Some("linearizable") => false,
-            Some("serializable") => true,
-            Some(other) => {
-                return Err(TargetError::Unsupported(format!(
-                    "option `{READ_MODE}` is linearizable or serializable, not `{other}`"
-                )));
-            }
-        };
+        let serializable = !first_of(config, READ_MODE, ["linearizable", "serializable"])?;
         let guards = config.number(TXN_GUARDS, &(0..=GUARDS_MAX))?.unwrap_or(0);
         Ok(Etcd {
             program: find_program(config.option(BINARY))?,
             settings: Arc::new(Settings::new(serializable, guards)),
+            fsync: first_of(config, FSYNC, ["on", "off"])?,
         })
     }
 }
@@ -145,9 +159,12 @@ impl Target for Etcd {
             ("logger", "zap".to_owned()),
             ("log-outputs", "stderr".to_owned()),
         ];
+        let mut args: Vec<String> =
+            flags.into_iter().flat_map(|(name, value)| [format!("--{name}"), value]).collect();
+        args.extend((!self.fsync).then(|| "--unsafe-no-fsync".to_owned()));
         Ok(Some(Launch {
             program: self.program.clone(),
-            args: flags.into_iter().flat_map(|(name, value)| [format!("--{name}"), value]).collect(),
+            args,
             env: vec![("HOME".to_owned(), text(&node.data_dir))],
         }))
     }
