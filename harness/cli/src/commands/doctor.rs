@@ -1,7 +1,6 @@
 //! `ordeal doctor`: what this machine has, and what each lack costs.
 
 use std::fmt::Write;
-use std::path::Path;
 use std::process::Command;
 
 use ordeal_runner::sandbox::{self, Entered, Network};
@@ -19,7 +18,8 @@ struct Check {
 }
 
 pub(crate) fn main() -> anyhow::Result<Exit> {
-    let mut checks = vec![check_sandbox()?, check_iptables(), check_fuse(), check_ptrace()];
+    let mut checks = vec![check_sandbox()?];
+    checks.extend(check_faults());
     checks.extend(ordeal_targets::TARGETS.iter().filter_map(check_system));
     let mut out = String::new();
     for check in &checks {
@@ -55,35 +55,37 @@ fn check_sandbox() -> anyhow::Result<Check> {
     Ok(Check { name: "sandbox", found, vital: true })
 }
 
-fn check_iptables() -> Check {
-    let found = match ordeal_nemesis::machine().iptables_restore {
-        Some(path) => Ok(format!("{} makes partitions", path.display())),
-        None => {
-            Err("not installed: partitions use the built-in fallback (poisoned neighbour entries), which \
-                     drops as well; `apt-get install iptables`"
-                .to_owned())
-        }
+/// What the machine offers to faults.
+fn check_faults() -> [Check; 3] {
+    let machine = ordeal_nemesis::machine();
+    let iptables = machine.iptables_restore.map(|path| format!("{} makes partitions", path.display()));
+    let or = |lack: Option<String>, gift: &str, cost: &str| match lack {
+        None => Ok(gift.to_owned()),
+        Some(why) => Err(format!("{why}; until then {cost}")),
     };
-    Check { name: "iptables", found, vital: false }
-}
-
-fn check_fuse() -> Check {
-    let fuse = Path::new("/dev/fuse");
-    let found = match std::fs::OpenOptions::new().read(true).write(true).open(fuse) {
-        Ok(_) => Ok("/dev/fuse can be opened; no fault of this version uses it".to_owned()),
-        Err(e) => Err(format!("/dev/fuse: {e}; no fault of this version uses it")),
-    };
-    Check { name: "fuse", found, vital: false }
-}
-
-fn check_ptrace() -> Check {
-    let scope =
-        std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_else(|_| "0".to_owned());
-    let found = match scope.trim() {
-        "0" | "1" => Ok("children can be traced; no fault of this version uses it".to_owned()),
-        other => Err(format!("kernel.yama.ptrace_scope is {other}; no fault of this version uses ptrace")),
-    };
-    Check { name: "ptrace", found, vital: false }
+    let check = |name, found| Check { name, found, vital: false };
+    [
+        check(
+            "iptables",
+            iptables.ok_or_else(|| {
+                "not installed: partitions use the built-in fallback (poisoned neighbour entries), which drops \
+                 but cannot reject; `apt-get install iptables`"
+                    .to_owned()
+            }),
+        ),
+        check(
+            "fuse",
+            or(
+                machine.no_fuse,
+                "disks can lose power, fail, fill up and slow down",
+                "`--faults all` goes without disk faults",
+            ),
+        ),
+        check(
+            "ptrace",
+            or(machine.no_trace, "clocks can be skewed", "`--faults all` goes without clock faults"),
+        ),
+    ]
 }
 
 /// Third-party systems: whether they are installed. Reference targets come with the binary.
