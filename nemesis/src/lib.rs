@@ -26,7 +26,7 @@ use std::sync::Arc;
 use ordeal_core::{Fault, Machine};
 
 pub use machine::machine;
-pub use schedule::{Asked, Clause, Setting, When, parse, schedule};
+pub use schedule::{Asked, Clause, Setting, When, once_at_a_time, parse, schedule};
 
 /// What the faults of one run share.
 #[derive(Debug, Default)]

@@ -109,8 +109,11 @@ fn read(
     fault.read(words, rng, nodes, has_primary).map_err(|why| format!("{}: {why}", fault.name()))
 }
 
-/// Refuses a schedule in which a kind is injected while it is still in force.
-fn once_at_a_time(steps: &[FaultStep]) -> Result<(), String> {
+/// Refuses a schedule, sorted by time, in which a kind is injected while it is still in force.
+///
+/// # Errors
+/// Which one, and when.
+pub fn once_at_a_time(steps: &[FaultStep]) -> Result<(), String> {
     let mut until: BTreeMap<&str, u64> = BTreeMap::new();
     for step in steps {
         let end_ms = step.at_ms.saturating_add(step.for_ms);

@@ -144,6 +144,9 @@ fn choose_faults(resolved: &mut Resolved, args: &RunArgs, scheduled: bool) -> an
     let arsenal = Arc::new(Arsenal { machine, clock_monotonic: args.clock_monotonic });
     let plan = &mut resolved.plan;
     if scheduled {
+        // Whoever edits a plan appends.
+        plan.faults.sort_by_key(|step| step.at_ms);
+        ordeal_nemesis::once_at_a_time(&plan.faults).map_err(|why| UsageError(format!("the plan: {why}")))?;
         for name in plan.all_fault_kinds() {
             let unknown =
                 || UsageError(format!("the plan has a fault `{name}`, which this ordeal does not know"));

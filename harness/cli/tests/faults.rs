@@ -1,0 +1,119 @@
+//! Faults from the command line: the textual schedule, plans edited by hand, and `ordeal fault test`.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+#![allow(clippy::print_stdout, reason = "tests say what they skip")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+fn ordeal(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ordeal")).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What would be done, without doing it.
+fn plan(faults: &str, more: &[&str]) -> Value {
+    let args = [&["run", "patients", "--seed", "1", "--dry-run", "--faults", faults], more].concat();
+    let output = ordeal(&args);
+    assert!(output.status.success(), "{faults}: {}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn sandbox(test: &str) -> bool {
+    let works = ordeal(&["__sandbox-probe"]).status.success();
+    if !works {
+        println!("{test}: skipped, no sandbox here (`ordeal doctor` says why)");
+    }
+    works
+}
+
+#[test]
+fn a_schedule_in_words_becomes_exact_steps() {
+    let plan = plan("kill(n2, n4) every 5s for 2s; partition at 12s until end", &["--for", "20s"]);
+    let steps = plan["faults"].as_array().unwrap();
+    let when = |name: &str| -> Vec<(u64, u64)> {
+        let of_it = steps.iter().filter(|s| s["fault"] == name);
+        of_it.map(|s| (s["at_ms"].as_u64().unwrap(), s["for_ms"].as_u64().unwrap())).collect()
+    };
+    assert_eq!(when("kill"), [(2_500, 2_000), (7_500, 2_000), (12_500, 2_000), (17_500, 2_000)]);
+    assert_eq!(when("partition"), [(12_000, 8_000)]);
+    assert!(steps.iter().filter(|s| s["fault"] == "kill").all(|s| s["args"]["nodes"] == json!([1, 3])));
+}
+
+#[test]
+fn a_plan_written_out_can_be_edited_and_run_again() {
+    if !sandbox("a_plan_written_out_can_be_edited_and_run_again") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut plan = plan("kill(n1) at 1s for 500ms", &["--for", "3s", "--warmup", "500ms"]);
+    plan["faults"][0]["args"]["nodes"] = json!([2]);
+    plan["faults"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"at_ms": 2_000, "for_ms": 500, "fault": "pause", "args": {"nodes": "all"}}));
+    let file = dir.path().join("edited.json");
+    std::fs::write(&file, plan.to_string()).unwrap();
+    let out = dir.path().join("run");
+    let ran = ordeal(&["run", "--plan", file.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    // A slow machine may leave some phase without a success; it must not make it invalid.
+    assert!([Some(0), Some(3)].contains(&ran.status.code()), "{}{}", text(&ran.stdout), text(&ran.stderr));
+    let history = std::fs::read_to_string(out.join("history.jsonl")).unwrap();
+    let injected: Vec<Value> = history
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|event| event["f"] == "inject" && event["type"] == "info")
+        .collect();
+    assert_eq!(injected.len(), 2, "{injected:?}");
+    assert_eq!(injected[0]["value"]["installed"]["nodes"], json!([2]));
+    assert_eq!(injected[1]["value"]["fault"], "pause");
+}
+
+#[test]
+fn slips_in_a_schedule_are_refused_with_what_was_expected() {
+    for (faults, why) in [
+        ("explode", "there is no fault `explode`"),
+        ("kill(n9)", "there is no node 8"),
+        ("kill(slowly)", "`slowly` is not understood"),
+        ("kill at 30s", "not before the end"),
+        ("kill at 3s for 9s; kill at 5s", "lasts until 12000 ms"),
+        ("kill every 1s for 2s", "before the last one has ended"),
+        ("kill(n1", "bracket"),
+    ] {
+        let output = ordeal(&["run", "patients", "--faults", faults, "--dry-run"]);
+        assert_eq!(output.status.code(), Some(2), "{faults}");
+        assert!(text(&output.stderr).contains(why), "{faults}: {}", text(&output.stderr));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn all_goes_without_what_cannot_be_had_and_says_so_in_the_plan() {
+    let plan = plan("all", &["--nodes", "1", "--option", "read-quorum=1", "--option", "write-quorum=1"]);
+    assert!(plan["faults_skipped"]["partition"].as_str().unwrap().contains("--nodes"), "{plan}");
+    assert!(plan["faults"].as_array().unwrap().iter().all(|step| step["fault"] != "partition"));
+    let named = ordeal(&["run", "patients", "--nodes", "1", "--faults", "partition", "--dry-run"]);
+    assert_eq!(named.status.code(), Some(2), "what is asked for by name is not left out in silence");
+}
+
+#[test]
+fn every_fault_of_this_machine_bites_and_heals_on_the_trivial_cluster() {
+    if !sandbox("every_fault_of_this_machine_bites_and_heals_on_the_trivial_cluster") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("test");
+    let output = ordeal(&["fault", "test", "--out", out.to_str().unwrap()]);
+    let (table, errors) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{table}{errors}");
+    for line in table.lines().skip(1) {
+        assert!(line.contains(" works ") || line.contains(" skipped "), "{table}");
+    }
+    assert!(table.lines().count() > 3 && out.join("history.jsonl").exists());
+    assert!(!Path::new(&out).join("nodes/n1/disk").exists(), "the nodes' files are where they belong");
+}
