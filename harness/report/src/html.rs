@@ -6,7 +6,7 @@ use std::fmt::Write;
 use ordeal_core::{Event, EventKind, Finding, History, Process};
 use serde_json::Value;
 
-use crate::{Judged, words};
+use crate::{Judged, clocks, words};
 
 /// Operations drawn at most; a longer run is drawn from its start, and says so.
 const DRAWN: usize = 20_000;
@@ -14,6 +14,8 @@ const WIDTH: f64 = 1200.0;
 const LANE_HEIGHT: f64 = 14.0;
 /// Room for the name of a phase.
 const LABEL_WIDTH: f64 = 50.0;
+/// Rows for the names of faults.
+const NAME_ROWS: usize = 5;
 
 const STYLE: &str = "\
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1240px;padding:0 1rem;color:#222;background:#fff}\
@@ -137,7 +139,8 @@ fn write_timeline(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
             )?;
         }
     }
-    writeln!(out, "</svg>")
+    writeln!(out, "</svg>")?;
+    clocks::write_chart(out, history, &x, WIDTH)
 }
 
 fn lanes(history: &History) -> Vec<String> {
@@ -187,7 +190,9 @@ fn write_fault_bands(
         }
     }
     bands.extend(since.into_iter().map(|(fault, from)| (fault, from, end)));
-    for (fault, from, to) in bands {
+    for (i, (fault, from, to)) in bands.into_iter().enumerate() {
+        // Names of faults that overlap stand below one another.
+        let name_y = 24 + i % NAME_ROWS * 11;
         let (from, to) = (x(from), x(to));
         let name = escape(fault);
         let width = (to - from).max(1.0);
@@ -196,7 +201,7 @@ fn write_fault_bands(
             "<rect class=\"fault\" x=\"{from:.1}\" y=\"14\" width=\"{width:.1}\" height=\"{height}\">"
         )?;
         writeln!(out, "<title>{name}</title></rect>")?;
-        writeln!(out, "<text class=\"faultname\" x=\"{:.1}\" y=\"24\">{name}</text>", from + 2.0)?;
+        writeln!(out, "<text class=\"faultname\" x=\"{:.1}\" y=\"{name_y}\">{name}</text>", from + 2.0)?;
     }
     Ok(())
 }

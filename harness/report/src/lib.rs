@@ -1,6 +1,7 @@
 //! Turns a judged run into something a person can read: text for the terminal, and one self-contained
 //! HTML file. Reads what the judges left, and judges nothing itself.
 
+mod clocks;
 mod html;
 mod text;
 mod words;
