@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use ordeal_core::{Applies, Fault, Launch, Machine, PLAN_VERSION, Plan, Target, TargetError, Workload};
-use ordeal_nemesis::Arsenal;
+use ordeal_nemesis::{Arsenal, Severity};
 use ordeal_targets::manifest::Manifest;
 
 use crate::args::{CLIENTS_MAX, NODES_MAX, RATE_MAX, RATE_MIN, RunArgs, TIME_MS_MAX};
@@ -145,7 +145,10 @@ fn choose_faults(resolved: &mut Resolved, asked: Option<&str>, scheduled: bool) 
         resolved.faults = build_faults(&plan.all_fault_kinds(), &machine, plan.nodes)?;
         return Ok(());
     }
-    let everything = || ordeal_nemesis::all().iter().map(|kind| kind.name.to_owned()).collect::<Vec<_>>();
+    let survivable = |kind: &&ordeal_nemesis::Kind| kind.severity == Severity::Survivable;
+    let everything = || {
+        ordeal_nemesis::all().iter().filter(survivable).map(|kind| kind.name.to_owned()).collect::<Vec<_>>()
+    };
     let names: Vec<String> = match asked {
         None if !resolved.processes => Vec::new(),
         None | Some("all") => everything(),
