@@ -1,32 +1,27 @@
-//! `kill`: whole nodes die without a last word, all those drawn at once, and are started again on heal.
+//! `kill`: whole nodes end, all those drawn at once, and are started again: on heal, or at once.
 //!
-//! Mechanism: `SIGKILL` to the init process of the node's PID namespace; the kernel then kills everything
-//! in it, also what left its session and process group (pid_namespaces(7)).
-//! Proof: no live process is left in the PID namespace noted before the kill. That namespace is kept
-//! pinned, so that a later one cannot be mistaken for it.
+//! Mechanism and proof: see [`crate::lives`]. Nearly always they die without a last word, by `SIGKILL`; now
+//! and then they are asked to end (`SIGTERM`), as an operator would, and killed if they take over half of
+//! the fault's time.
+//! Args: [`whom`], and optionally `"restart": "at-once"` and `"signal": "SIGTERM"`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng, Words};
+use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 
-use crate::processes::{PidNamespace, runs};
+use crate::args::{self, Fatal};
+use crate::lives::{Blow, Victims};
 use crate::{Arsenal, whom};
 
 pub(crate) const NAME: &str = "kill";
-pub(crate) const ABOUT: &str = "kill whole nodes with SIGKILL; they are started again on the data they left";
+pub(crate) const ABOUT: &str =
+    "end whole nodes, mostly with SIGKILL; they are started again on the data they left, on heal or at once";
 
-/// The longest wait for the kernel to have killed and reaped a node.
-const GONE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest wait for a node's new init process.
-const START_TIMEOUT: Duration = Duration::from_secs(2);
-const POLL: Duration = Duration::from_millis(1);
+const EXPECTED: &str = r#"{"nodes": …}, optionally with "restart": "at-once" or "on-heal", and "signal": "SIGTERM" or another that ends a node"#;
 
 pub(crate) fn build(_: &Arc<Arsenal>) -> Box<dyn Fault> {
     Box::new(Kill::default())
@@ -34,115 +29,48 @@ pub(crate) fn build(_: &Arc<Arsenal>) -> Box<dyn Fault> {
 
 #[derive(Default)]
 struct Kill {
-    /// The nodes that are down by our hand.
-    victims: Mutex<BTreeMap<usize, Victim>>,
+    victims: Victims,
 }
 
-struct Victim {
-    namespace: PidNamespace,
-    /// What ran there just before the kill.
-    pids: Vec<i32>,
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Args {
+    /// Read by [`whom::resolve`].
+    #[serde(rename = "nodes")]
+    _nodes: Value,
+    #[serde(default)]
+    restart: Restart,
+    #[serde(default)]
+    signal: Fatal,
 }
 
-impl Victim {
-    fn of(init: i32) -> std::io::Result<Self> {
-        let namespace = PidNamespace::of(init)?;
-        let pids = namespace.processes()?.iter().map(|p| p.pid).collect();
-        Ok(Victim { namespace, pids })
-    }
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Restart {
+    #[default]
+    OnHeal,
+    AtOnce,
 }
 
 impl Kill {
-    async fn strike(&self, cluster: &dyn Cluster, args: &Value) -> Result<Value, String> {
-        let nodes = whom::resolve(args, cluster).await?;
-        let mut doomed = Vec::new();
-        let mut already_down = Vec::new();
-        for node in nodes {
-            // A node can die by itself at any moment; then its namespace cannot be read any more.
-            match cluster.init_pid(node).map(|init| (init, Victim::of(init))) {
-                Some((init, Ok(victim))) => doomed.push((node, init, victim)),
-                Some((init, Err(e))) if runs(init) => return Err(format!("cannot look at node {node}: {e}")),
-                _ => already_down.push(node),
-            }
+    async fn strike(&self, cluster: &dyn Cluster, step: &FaultStep) -> Result<Value, String> {
+        let Args { restart, signal: Fatal(signal), .. } = args::parse(&step.args, EXPECTED)?;
+        let nodes = whom::resolve(&step.args, cluster).await?;
+        let patience = Duration::from_millis(step.for_ms / 2);
+        let struck = self.victims.strike(cluster, &nodes, Blow { signal, patience }).await?;
+        let mut done = json!({ "nodes": struck.nodes, "already_down": struck.already_down });
+        if signal != Signal::SIGKILL {
+            let forced: Vec<_> = struck.nodes.iter().filter(|node| !struck.willing.contains(node)).collect();
+            done["signal"] = json!(signal.as_str());
+            done["ended_by_itself"] = json!(struck.willing);
+            done["killed"] = json!(forced);
         }
-        if doomed.is_empty() {
-            return Err("every node it was meant for is already down".to_owned());
+        if restart == Restart::AtOnce {
+            self.victims.restart(cluster, &struck.nodes).await?;
+            done["restart"] = json!("at-once");
         }
-        for &(node, ..) in &doomed {
-            cluster.expect_death(node);
-        }
-        let mut victims = self.victims.lock().await;
-        let mut killed = Vec::new();
-        for (node, init, victim) in doomed {
-            // The pinned namespace was this process's a moment ago, so the number is not another's yet.
-            match kill(Pid::from_raw(init), Signal::SIGKILL) {
-                Ok(()) | Err(Errno::ESRCH) => {}
-                Err(e) => return Err(format!("cannot kill node {node}: {e}")),
-            }
-            victims.insert(node, victim);
-            killed.push(node);
-        }
-        let all_gone = async {
-            for &node in &killed {
-                cluster.gone(node).await;
-            }
-        };
-        tokio::time::timeout(GONE_TIMEOUT, all_gone)
-            .await
-            .map_err(|_| format!("a killed node still ran after {GONE_TIMEOUT:?}"))?;
-        Ok(json!({ "nodes": killed, "already_down": already_down }))
+        Ok(done)
     }
-
-    async fn look(&self, cluster: &dyn Cluster) -> Probe {
-        let victims = self.victims.lock().await;
-        let mut proved = !victims.is_empty();
-        let mut seen = Vec::new();
-        for (&node, victim) in victims.iter() {
-            let (clean, left) = match victim.namespace.processes() {
-                Ok(left) => (left.is_empty(), left.iter().map(|p| json!(p.pid)).collect()),
-                Err(e) => (false, json!(format!("cannot read /proc: {e}"))),
-            };
-            let restarted = cluster.init_pid(node).is_some_and(runs);
-            proved &= clean && !restarted;
-            seen.push(
-                json!({ "node": node, "killed_pids": victim.pids, "left": left, "restarted": restarted }),
-            );
-        }
-        Probe { proved, seen: Value::Array(seen) }
-    }
-
-    async fn revive(&self, cluster: &dyn Cluster) -> Result<Probe, String> {
-        let mut victims = self.victims.lock().await;
-        let mut errors = Vec::new();
-        for &node in victims.keys() {
-            if let Err(e) = cluster.start(node).await {
-                errors.push(format!("cannot start node {node}: {e}"));
-            }
-        }
-        if !errors.is_empty() {
-            return Err(errors.join("; "));
-        }
-        let deadline = Instant::now() + START_TIMEOUT;
-        loop {
-            let inits: BTreeMap<usize, Option<i32>> =
-                victims.iter().map(|(&node, victim)| (node, new_init(cluster, node, victim))).collect();
-            let proved = inits.values().all(Option::is_some);
-            if proved || Instant::now() >= deadline {
-                if proved {
-                    victims.clear();
-                }
-                let seen =
-                    inits.iter().map(|(node, init)| json!({ "node": node, "init_pid": init })).collect();
-                return Ok(Probe { proved, seen });
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    }
-}
-
-/// The init process of the node if it runs and is not the one that was killed.
-fn new_init(cluster: &dyn Cluster, node: usize, victim: &Victim) -> Option<i32> {
-    cluster.init_pid(node).filter(|&init| runs(init) && !victim.namespace.contains(init))
 }
 
 impl Fault for Kill {
@@ -159,7 +87,14 @@ impl Fault for Kill {
     }
 
     fn draw(&self, rng: &mut Rng, nodes: usize, has_primary: bool) -> Value {
-        whom::draw(rng, nodes, has_primary)
+        let mut args = whom::draw(rng, nodes, has_primary);
+        if rng.chance(0.25) {
+            args["restart"] = json!("at-once");
+        }
+        if rng.chance(0.15) {
+            args["signal"] = json!("SIGTERM");
+        }
+        args
     }
 
     fn read(
@@ -170,10 +105,17 @@ impl Fault for Kill {
         has_primary: bool,
     ) -> Result<Value, String> {
         let mut args = self.draw(rng, nodes, has_primary);
+        if let Some(restart) = ["at-once", "on-heal"].into_iter().find(|word| words.flag(word)) {
+            args["restart"] = json!(restart);
+        }
+        if let Some(signal) = Fatal::read(&mut words) {
+            args["signal"] = json!(signal);
+        }
         if let Some(whom) = whom::read(&mut words, rng, nodes, has_primary)? {
             args["nodes"] = whom;
         }
-        words.finish(whom::WORDS).map(|()| args)
+        let expected = format!("at-once or on-heal, a signal ({}), and {}", args::FATAL_WORDS, whom::WORDS);
+        words.finish(&expected).map(|()| args)
     }
 
     fn inject<'a>(
@@ -181,14 +123,14 @@ impl Fault for Kill {
         cluster: &'a dyn Cluster,
         step: &'a FaultStep,
     ) -> BoxFuture<'a, Result<Value, String>> {
-        Box::pin(self.strike(cluster, &step.args))
+        Box::pin(self.strike(cluster, step))
     }
 
     fn probe<'a>(&'a self, cluster: &'a dyn Cluster) -> BoxFuture<'a, Probe> {
-        Box::pin(self.look(cluster))
+        Box::pin(self.victims.look(cluster))
     }
 
     fn heal<'a>(&'a self, cluster: &'a dyn Cluster) -> BoxFuture<'a, Result<Probe, String>> {
-        Box::pin(self.revive(cluster))
+        Box::pin(self.victims.revive(cluster))
     }
 }

@@ -12,13 +12,24 @@
 //!
 //! After an error from `inject`, `heal` must be called like after a success: the fault may be half there.
 
+mod args;
+mod crash_loop;
+mod fd_limit;
 mod kill;
+mod limits;
+mod lives;
 mod machine;
+mod memory_limit;
 mod netns;
+mod nodes;
 mod partition;
 mod pause;
 mod processes;
+mod restart_with;
+mod rolling_restart;
 mod schedule;
+mod slow_process;
+mod sweep;
 mod whom;
 
 use std::sync::Arc;
@@ -110,13 +121,19 @@ pub struct Kind {
 
 use Excludes::{Lives, Nothing};
 use Group::{Network, Process};
-use Severity::Survivable;
+use Severity::{OnRequest, Survivable};
 
 /// The registry. A new fault is one file and one line here.
 #[rustfmt::skip]
-static KINDS: [Kind; 3] = [
+static KINDS: [Kind; 9] = [
     Kind { name: kill::NAME, about: kill::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: kill::build },
     Kind { name: pause::NAME, about: pause::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: pause::build },
+    Kind { name: rolling_restart::NAME, about: rolling_restart::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: rolling_restart::build },
+    Kind { name: crash_loop::NAME, about: crash_loop::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: crash_loop::build },
+    Kind { name: restart_with::NAME, about: restart_with::ABOUT, group: Process, excludes: Lives, severity: OnRequest, build: restart_with::build },
+    Kind { name: slow_process::NAME, about: slow_process::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: slow_process::build },
+    Kind { name: memory_limit::NAME, about: memory_limit::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: memory_limit::build },
+    Kind { name: fd_limit::NAME, about: fd_limit::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: fd_limit::build },
     Kind { name: partition::NAME, about: partition::ABOUT, group: Network, excludes: Nothing, severity: Survivable, build: partition::build },
 ];
 

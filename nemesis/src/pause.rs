@@ -1,33 +1,23 @@
 //! `pause`: whole nodes stand still, like a virtual machine that is not scheduled, and go on on heal.
 //!
-//! Mechanism: `SIGSTOP` to every process of the node's PID namespace, over and over until two sweeps in a
-//! row find none that moves. Two, because a process that was forked while a sweep was under way may have
-//! a lower number than the sweep had reached. A process group would not do: daemons leave theirs.
+//! Mechanism: `SIGSTOP` to every process of the node's PID namespace, see [`crate::sweep`].
 //! Proof: no thread is in a state in which it can run, and the processor time used does not grow.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng, Words};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::processes::{PidNamespace, Process};
-use crate::{Arsenal, whom};
+use crate::nodes::{Running, some_running};
+use crate::processes::{Process, blocking};
+use crate::{Arsenal, sweep, whom};
 
 pub(crate) const NAME: &str = "pause";
 pub(crate) const ABOUT: &str = "stop every process of whole nodes with SIGSTOP; they go on where they stood";
 
-/// The most sweeps before the nodes count as not to be stopped (or continued).
-const SWEEPS_MAX: usize = 3_000;
-/// Between sweeps, so that signals sent take effect.
-const SWEEP_INTERVAL: Duration = Duration::from_millis(1);
-/// Between two looks whether a node is back.
-const ASK_INTERVAL: Duration = Duration::from_millis(20);
 /// Between two readings of processor time: a few times the kernel's tick of 10 ms at most.
 const TICKS_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -39,39 +29,16 @@ pub(crate) fn build(_: &Arc<Arsenal>) -> Box<dyn Fault> {
 struct Pause {
     /// The namespaces that are stopped by our hand. A node that was killed and started again in the
     /// meantime has a new namespace, which is none of these and runs.
-    paused: Mutex<Vec<Paused>>,
-}
-
-#[derive(Clone)]
-struct Paused {
-    node: usize,
-    namespace: Arc<PidNamespace>,
+    paused: Mutex<Vec<Running>>,
 }
 
 impl Pause {
     async fn stop(&self, cluster: &dyn Cluster, step: &FaultStep) -> Result<Value, String> {
         let nodes = whom::resolve(&step.args, cluster).await?;
-        // Another fault may have killed them all; they come back, perhaps within this fault's time.
-        let deadline = Instant::now() + Duration::from_millis(step.for_ms / 2);
-        while nodes.iter().all(|&node| cluster.init_pid(node).is_none()) && Instant::now() < deadline {
-            tokio::time::sleep(ASK_INTERVAL).await;
-        }
-        let (mut targets, mut down) = (Vec::new(), Vec::new());
-        for node in nodes {
-            match cluster.init_pid(node).map(PidNamespace::of) {
-                Some(Ok(namespace)) => targets.push(Paused { node, namespace: Arc::new(namespace) }),
-                Some(Err(e)) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(format!("cannot look at node {node}: {e}"));
-                }
-                _ => down.push(node),
-            }
-        }
-        if targets.is_empty() {
-            return Err("every node it was meant for is down".to_owned());
-        }
+        let (targets, down) = some_running(cluster, &nodes, step.for_ms / 2).await?;
         self.paused.lock().await.extend(targets.iter().cloned());
         let nodes: Vec<usize> = targets.iter().map(|p| p.node).collect();
-        let sweeps = blocking(move || sweep(&targets, Signal::SIGSTOP, |p| !p.is_held())).await??;
+        let sweeps = blocking(move || sweep::stop(&targets)).await??;
         Ok(json!({ "nodes": nodes, "down": down, "sweeps": sweeps }))
     }
 
@@ -86,65 +53,15 @@ impl Pause {
     async fn go_on(&self) -> Result<Probe, String> {
         let mut paused = self.paused.lock().await;
         let targets = paused.clone();
-        let sweeps = blocking(move || resume(&targets)).await??;
+        let sweeps = blocking(move || sweep::resume(&targets)).await??;
         let nodes: Vec<usize> = paused.drain(..).map(|p| p.node).collect();
         Ok(Probe { proved: true, seen: json!({ "nodes": nodes, "stopped_threads": 0, "sweeps": sweeps }) })
     }
 }
 
-/// Reading `/proc` is many short system calls; they must not hold up the clients' thread.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())
-}
-
-/// Every live process of a node.
-fn processes(paused: &Paused) -> Result<Vec<Process>, String> {
-    paused.namespace.processes().map_err(|e| format!("cannot read /proc: {e}"))
-}
-
-/// Sends the signal to each process that needs it until two sweeps in a row find none. Answers the number
-/// of sweeps.
-fn sweep(targets: &[Paused], signal: Signal, needs_it: fn(&Process) -> bool) -> Result<usize, String> {
-    let mut quiet = 0;
-    for sweeps in 1..=SWEEPS_MAX {
-        let mut sent = false;
-        for target in targets {
-            for process in processes(target)?.iter().filter(|p| needs_it(p)) {
-                send(process.pid, signal)?;
-                sent = true;
-            }
-        }
-        quiet = if sent { 0 } else { quiet + 1 };
-        if quiet == 2 {
-            return Ok(sweeps);
-        }
-        std::thread::sleep(SWEEP_INTERVAL);
-    }
-    Err(format!("after {SWEEPS_MAX} sweeps {signal} had not taken effect on all processes"))
-}
-
-/// Continues everything. Each process is told so once, whatever its state: one that was stopped on its
-/// way out of the kernel does not look stopped, and only `SIGCONT` takes the stop back.
-fn resume(targets: &[Paused]) -> Result<usize, String> {
-    for target in targets {
-        for process in processes(target)? {
-            send(process.pid, Signal::SIGCONT)?;
-        }
-    }
-    sweep(targets, Signal::SIGCONT, Process::is_stopped)
-}
-
-/// Sends a signal; fine if the process has died.
-fn send(pid: i32, signal: Signal) -> Result<(), String> {
-    match kill(Pid::from_raw(pid), signal) {
-        Ok(()) | Err(Errno::ESRCH) => Ok(()),
-        Err(e) => Err(format!("cannot send {signal} to process {pid}: {e}")),
-    }
-}
-
 /// Looks twice, some time apart.
-fn observe(paused: &[Paused]) -> Result<Probe, String> {
-    let look = || paused.iter().map(processes).collect::<Result<Vec<_>, _>>();
+fn observe(paused: &[Running]) -> Result<Probe, String> {
+    let look = || paused.iter().map(Running::processes).collect::<Result<Vec<_>, _>>();
     let before = look()?;
     std::thread::sleep(TICKS_INTERVAL);
     let after = look()?;

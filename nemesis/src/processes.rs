@@ -34,18 +34,36 @@ impl PidNamespace {
 
     /// The processes in it that are not dead, in ascending order. Those of namespaces nested in it are not among them.
     pub(crate) fn processes(&self) -> io::Result<Vec<Process>> {
-        let mut found = Vec::new();
-        for pid in numbers::<i32>("/proc")? {
-            if self.contains(pid)
-                && let Some(process) = Process::read(pid)
-                && !process.is_dead()
-            {
-                found.push(process);
-            }
-        }
-        found.sort_unstable_by_key(|p| p.pid);
+        let alive = |pid| Process::read(pid).filter(|p| !p.is_dead());
+        Ok(self.pids()?.into_iter().filter_map(alive).collect())
+    }
+
+    /// The numbers of its processes, dead ones that nobody has waited for yet among them, in ascending order.
+    pub(crate) fn pids(&self) -> io::Result<Vec<i32>> {
+        let mut found = numbers::<i32>("/proc")?;
+        found.retain(|&pid| self.contains(pid));
+        found.sort_unstable();
         Ok(found)
     }
+}
+
+/// Reading `/proc` is many short system calls; they must not hold up the clients' thread.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())
+}
+
+/// Why `/proc` could not be read.
+pub(crate) fn unreadable(error: &io::Error) -> String {
+    format!("cannot read /proc: {error}")
+}
+
+/// The node's main program: the oldest child of its init process, which starts nothing else itself but
+/// inherits orphans.
+pub(crate) fn main_program(init: i32, processes: &[Process]) -> Option<i32> {
+    let children = processes.iter().filter(|p| p.parent == init);
+    children.min_by_key(|p| (p.started, p.pid)).map(|p| p.pid)
 }
 
 /// Whether the process exists and has not died: a zombie has.
@@ -57,6 +75,10 @@ pub(crate) fn runs(pid: i32) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
     pub(crate) pid: i32,
+    /// The process that started it, or whoever inherited it.
+    pub(crate) parent: i32,
+    /// When it began, in clock ticks since the machine did. With its number it names a process for good.
+    pub(crate) started: u64,
     /// Processor time used since it began, by all its threads, in clock ticks.
     pub(crate) ticks: u64,
     /// The state of each thread, by the letters of proc_pid_stat(5).
@@ -68,17 +90,17 @@ pub(crate) struct Process {
 impl Process {
     /// `None` if it is gone, or goes while it is being read.
     fn read(pid: i32) -> Option<Self> {
-        let (_, ticks) = state_and_ticks(&read(&format!("/proc/{pid}/stat"))?)?;
+        let Stat { parent, started, ticks, .. } = Stat::parse(&read(&format!("/proc/{pid}/stat"))?)?;
         let tasks = format!("/proc/{pid}/task");
         let states: String = numbers::<i32>(&tasks)
             .ok()?
             .into_iter()
-            .filter_map(|tid| Some(state_and_ticks(&read(&format!("{tasks}/{tid}/stat"))?)?.0))
+            .filter_map(|tid| Some(Stat::parse(&read(&format!("{tasks}/{tid}/stat"))?)?.state))
             .collect();
-        // Only a thread inside the kernel makes the pending signals worth the reading.
-        let stop_pending =
-            states.contains('D') && shared_pending(&read(&format!("/proc/{pid}/status"))?) & SIGSTOP_BIT != 0;
-        Some(Process { pid, ticks, states, stop_pending })
+        // Of one that has begun to stop it is of no interest any more.
+        let stop_pending = !states.contains('T')
+            && shared_pending(&read(&format!("/proc/{pid}/status"))?) & SIGSTOP_BIT != 0;
+        Some(Process { pid, parent, started, ticks, states, stop_pending })
     }
 
     fn is_dead(&self) -> bool {
@@ -91,12 +113,17 @@ impl Process {
     /// way, it stops there. This is no rare case: `vfork` waits in `D` until its child calls exec, and so
     /// for ever if the child was stopped before it could.
     pub(crate) fn is_held(&self) -> bool {
-        let stopping = self.stop_pending || self.states.contains('T');
         self.states.chars().all(|s| match s {
             'T' | 'Z' | 'X' => true,
-            'D' => stopping,
+            'D' => self.is_stopping(),
             _ => false,
         })
+    }
+
+    /// Whether it stands still or is about to: the next thread of it that gets a processor stops there
+    /// instead of running on. On a loaded machine that may take a while.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop_pending || self.is_stopped()
     }
 
     /// Whether any of its threads is stopped.
@@ -115,12 +142,27 @@ fn read(file: &str) -> Option<String> {
     fs::read(file).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Reads a line of `stat`. The name, second in it, may hold blanks and brackets; it ends at the last bracket.
-fn state_and_ticks(stat: &str) -> Option<(char, u64)> {
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    let state = fields.first()?.chars().next()?;
-    let ticks = |i: usize| fields.get(i)?.parse::<u64>().ok();
-    Some((state, ticks(11)? + ticks(12)?))
+/// What is of interest in a line of `stat`.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    state: char,
+    parent: i32,
+    ticks: u64,
+    started: u64,
+}
+
+impl Stat {
+    /// The name, second in the line, may hold blanks and brackets; it ends at the last bracket.
+    fn parse(line: &str) -> Option<Self> {
+        let fields: Vec<&str> = line.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+        let number = |i: usize| fields.get(i)?.parse::<u64>().ok();
+        Some(Stat {
+            state: fields.first()?.chars().next()?,
+            parent: fields.get(1)?.parse().ok()?,
+            ticks: number(11)? + number(12)?,
+            started: number(19)?,
+        })
+    }
 }
 
 /// The signals sent to a process as a whole that no thread has taken yet, out of its `status`.
@@ -136,14 +178,14 @@ mod tests {
     use super::*;
 
     fn process(states: &str, stop_pending: bool) -> Process {
-        Process { pid: 1, ticks: 0, states: states.to_owned(), stop_pending }
+        Process { pid: 1, parent: 0, started: 0, ticks: 0, states: states.to_owned(), stop_pending }
     }
 
     #[test]
     fn stat_is_read_past_a_malicious_name() {
-        let line = "7 (a) R 1 (b) T 1 7 7 0 -1 4194560 99 0 0 0 31 11 0 0 20 0 1 0 5 0 0";
-        assert_eq!(state_and_ticks(line), Some(('T', 42)));
-        assert_eq!(state_and_ticks("7 (cut short) R"), None);
+        let line = "7 (a) R 1 (b) T 3 7 7 0 -1 4194560 99 0 0 0 31 11 0 0 20 0 1 0 5 0 0";
+        assert_eq!(Stat::parse(line), Some(Stat { state: 'T', parent: 3, ticks: 42, started: 5 }));
+        assert_eq!(Stat::parse("7 (cut short) R"), None);
         assert_eq!(
             shared_pending("Name:\tx\nSigPnd:\t0000000000000001\nShdPnd:\t0000000000040000\n"),
             SIGSTOP_BIT
@@ -157,7 +199,17 @@ mod tests {
         assert!(process("D", true).is_held());
         assert!(!process("D", false).is_held(), "it comes back to run");
         assert!(!process("TTR", false).is_held());
-        assert!(!process("S", true).is_held());
+        assert!(!process("S", true).is_held() && process("R", true).is_stopping());
+        assert!(process("TR", false).is_stopping() && !process("RD", false).is_stopping());
+    }
+
+    #[test]
+    fn the_main_program_is_the_oldest_child_of_init() {
+        let child = |pid, parent, started| Process { pid, parent, started, ..process("S", false) };
+        // Numbers wrap around; an orphan has gone to init; a grandchild is older than the orphan.
+        let all = [child(5, 1, 30), child(9, 1, 10), child(7, 9, 20), child(1, 0, 0)];
+        assert_eq!(main_program(1, &all), Some(9));
+        assert_eq!(main_program(2, &all), None);
     }
 
     #[test]

@@ -91,6 +91,11 @@ pub(crate) fn read(
             };
         }
     }
+    Ok(read_count(words, nodes)?.map(|count| json!(some(rng, nodes, count))))
+}
+
+/// Takes the word that says how many nodes, if there is one.
+pub(crate) fn read_count(words: &mut Words, nodes: usize) -> Result<Option<usize>, String> {
     let majority = nodes / 2 + 1;
     let sizes = [("one", 1), ("minority", (nodes - majority).max(1)), ("majority", majority)];
     let size = sizes.into_iter().find(|(word, _)| words.flag(word)).map(|(_, size)| size);
@@ -98,7 +103,7 @@ pub(crate) fn read(
         return Ok(None);
     };
     match (1..=nodes).contains(&count) {
-        true => Ok(Some(json!(some(rng, nodes, count)))),
+        true => Ok(Some(count)),
         false => Err(format!("there are 1 to {nodes} nodes to choose from, not {count}")),
     }
 }

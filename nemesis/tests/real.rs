@@ -3,13 +3,12 @@
 mod cluster;
 
 use std::net::UdpSocket;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use cluster::{CLIENT, TestCluster, arrives, sandboxed, say, until};
-use ordeal_core::{Cluster, Fault, FaultStep, Machine, Probe};
-use ordeal_nemesis::{Arsenal, find, machine};
-use serde_json::{Value, json};
+use cluster::{CLIENT, TestCluster, arrives, build, heal, inject, sandboxed, say, until};
+use ordeal_core::{Cluster, Machine};
+use ordeal_nemesis::machine;
+use serde_json::json;
 
 /// Does nothing.
 const IDLE: &str = "exec sleep 1000";
@@ -18,31 +17,6 @@ const DAEMONS: &str = "setsid sleep 1000 & (setsid sh -c 'sleep 1000 & sleep 100
 /// Three that compute; one of them starts a process as often as it can.
 const BUSY: &str = "setsid sh -c 'while :; do :; done' & (setsid sh -c 'while :; do /bin/true; done' &)
     while :; do :; done";
-
-fn build(kind: &str, machine: &Machine) -> Box<dyn Fault> {
-    let arsenal = Arsenal { machine: machine.clone(), ..Arsenal::default() };
-    (find(kind).expect("registered").build)(&Arc::new(arsenal))
-}
-
-/// Injects and probes, telling how long each took.
-async fn inject(fault: &dyn Fault, cluster: &TestCluster, args: Value) -> Result<(Value, Probe), String> {
-    let step = FaultStep { at_ms: 0, for_ms: 1_000, fault: fault.name().to_owned(), args };
-    let start = Instant::now();
-    let installed = fault.inject(cluster, &step).await?;
-    let injected = start.elapsed();
-    let start = Instant::now();
-    let probe = fault.probe(cluster).await;
-    say(&format!("  {} {}: inject {injected:.1?}, probe {:.1?}", fault.name(), step.args, start.elapsed()));
-    say(&format!("    {installed} seen {}", probe.seen));
-    Ok((installed, probe))
-}
-
-async fn heal(fault: &dyn Fault, cluster: &TestCluster) -> Probe {
-    let start = Instant::now();
-    let probe = fault.heal(cluster).await.expect("healed");
-    say(&format!("  {} heal {:.1?}: {}", fault.name(), start.elapsed(), probe.seen));
-    probe
-}
 
 /// Injects shape after shape, and compares what the probe says with datagrams of our own.
 async fn partitions_bite_and_heal(machine: &Machine, mechanism: &str) {

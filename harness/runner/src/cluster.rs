@@ -59,6 +59,8 @@ pub(crate) struct LocalCluster {
 
 struct Node {
     state: Mutex<State>,
+    /// Held while it is being started: two faults may want that at once.
+    starting: tokio::sync::Mutex<()>,
     /// The process id of the node's init; `None` while nothing of the node runs.
     init: watch::Sender<Option<i32>>,
 }
@@ -81,9 +83,12 @@ impl LocalCluster {
         journal: Journal,
         last_acknowledged: Arc<AtomicUsize>,
     ) -> Arc<Self> {
-        let nodes =
-            spec.nodes.iter().map(|_| Node { state: Mutex::default(), init: watch::Sender::new(None) });
-        let nodes = nodes.collect();
+        let node = |_| Node {
+            state: Mutex::default(),
+            starting: tokio::sync::Mutex::default(),
+            init: watch::Sender::new(None),
+        };
+        let nodes = spec.nodes.iter().map(node).collect();
         let changes = Mutex::default();
         Arc::new(LocalCluster {
             spec,
@@ -114,6 +119,7 @@ impl LocalCluster {
 
     /// Starts the node's process and a task that waits for its end.
     async fn spawn(self: &Arc<Self>, index: usize) -> Result<(), String> {
+        let _starting = self.nodes[index].starting.lock().await;
         if self.init_pid(index).is_some() {
             return Ok(());
         }

@@ -3,25 +3,32 @@
 //! The test starts itself again under `unshare`: in there it is process 1 and has a network of its own, so
 //! that nothing it does can touch the machine, and nothing of it outlives it.
 
+#![allow(dead_code, reason = "several test programs share this; none uses all of it")]
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
 use ordeal_core::{
-    BoxFuture, Cluster, ClusterSpec, End, Fabric, Launch, LaunchChange, LinkCounters, LinkRule, NodeSpec,
+    BoxFuture, Cluster, ClusterSpec, End, Fabric, Fault, FaultStep, Launch, LaunchChange, LinkCounters,
+    LinkRule, Machine, NodeSpec, Probe,
 };
+use ordeal_nemesis::{Arsenal, find};
 use serde_json::Value;
 
 const INSIDE: &str = "ORDEAL_NEMESIS_TEST_INSIDE";
 pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 254);
 /// The longest wait for anything in a test.
 pub(crate) const BOUND: Duration = Duration::from_secs(10);
+
+/// Process 1 of a node: starts the program, reaps everything, ends when the program ends.
+const INIT: &str = "\"$@\"; exit $?";
 
 /// Runs the body of the test `name` inside; where the kernel or the machine does not allow that, prints
 /// one line and passes.
@@ -54,6 +61,47 @@ pub(crate) fn sandboxed(name: &str, body: impl Future<Output = ()>) {
 #[expect(clippy::print_stdout, reason = "what a test measured or why it was skipped is for its reader")]
 pub(crate) fn say(line: &str) {
     println!("{line}");
+}
+
+/// A fault on such a machine.
+pub(crate) fn build(kind: &str, machine: &Machine) -> Box<dyn Fault> {
+    let arsenal = Arsenal { machine: machine.clone(), ..Arsenal::default() };
+    (find(kind).expect("registered").build)(&Arc::new(arsenal))
+}
+
+/// Injects for a second and probes, telling how long each took.
+pub(crate) async fn inject(
+    fault: &dyn Fault,
+    cluster: &TestCluster,
+    args: Value,
+) -> Result<(Value, Probe), String> {
+    inject_for(fault, cluster, args, 1_000).await
+}
+
+/// The same with another length.
+pub(crate) async fn inject_for(
+    fault: &dyn Fault,
+    cluster: &TestCluster,
+    args: Value,
+    for_ms: u64,
+) -> Result<(Value, Probe), String> {
+    let step = FaultStep { at_ms: 0, for_ms, fault: fault.name().to_owned(), args };
+    let start = Instant::now();
+    let installed = fault.inject(cluster, &step).await?;
+    let injected = start.elapsed();
+    let start = Instant::now();
+    let probe = fault.probe(cluster).await;
+    say(&format!("  {} {}: inject {injected:.1?}, probe {:.1?}", fault.name(), step.args, start.elapsed()));
+    say(&format!("    {installed} seen {}", probe.seen));
+    Ok((installed, probe))
+}
+
+/// Heals, telling how long it took.
+pub(crate) async fn heal(fault: &dyn Fault, cluster: &TestCluster) -> Probe {
+    let start = Instant::now();
+    let probe = fault.heal(cluster).await.expect("healed");
+    say(&format!("  {} heal {:.1?}: {}", fault.name(), start.elapsed(), probe.seen));
+    probe
 }
 
 /// Waits for a condition.
@@ -160,8 +208,9 @@ impl TestCluster {
         *child = Some(inside(self.network(node), || {
             // The first child of a thread that has done this is process 1 of the new namespace.
             unshare(CloneFlags::CLONE_NEWPID).expect("unshare");
-            let mut program = Command::new(&launch.program);
-            program.args(&launch.args).envs(launch.env.iter().cloned());
+            let mut program = Command::new("/bin/sh");
+            program.args(["-c", INIT, "init"]).arg(&launch.program).args(&launch.args);
+            program.envs(launch.env.iter().cloned());
             program.current_dir(self.home.path().join(&self.spec.nodes[node].id));
             program.stdin(Stdio::null()).stdout(log("stdout")).stderr(log("stderr"));
             program.spawn().expect("the node starts")
@@ -187,10 +236,11 @@ impl TestCluster {
         self.pids(node).into_iter().filter(|&pid| name(pid) == "sleep\n").collect()
     }
 
-    /// Processor time each of the node's live processes has used, in ticks.
+    /// Processor time each of the node's live processes, but its idle init, has used, in ticks.
     pub(crate) fn usage(&self, node: usize) -> BTreeMap<i32, u64> {
+        let init = self.init_pid(node);
         let ticks = |pid| Some((pid, stat(pid)?.1));
-        self.pids(node).into_iter().filter_map(ticks).collect()
+        self.pids(node).into_iter().filter(|&pid| Some(pid) != init).filter_map(ticks).collect()
     }
 
     /// Whether any process of the node stands still.
