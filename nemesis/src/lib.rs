@@ -12,6 +12,7 @@
 //!
 //! After an error from `inject`, `heal` must be called like after a success: the fault may be half there.
 
+mod clock;
 mod kill;
 mod machine;
 mod netns;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 use ordeal_core::{Fault, Machine};
 
+pub use clock::Clocks;
 pub use machine::machine;
 pub use schedule::schedule;
 
@@ -35,6 +37,8 @@ pub struct Arsenal {
     pub machine: Machine,
     /// Whether clock faults skew the monotonic clock as well, which no real kernel ever does.
     pub clock_monotonic: bool,
+    /// The clocks, which several kinds skew.
+    pub clocks: Clocks,
 }
 
 /// Kinds that belong together: their names stand for all of theirs on the command line.
@@ -90,16 +94,19 @@ pub struct Kind {
     pub build: fn(&Arc<Arsenal>) -> Box<dyn Fault>,
 }
 
-use Excludes::{Lives, Nothing};
-use Group::{Network, Process};
+use Excludes::{Clocks as OtherClocks, Lives, Nothing};
+use Group::{Clock, Network, Process};
 use Severity::Survivable;
 
 /// The registry. A new fault is one file and one line here.
 #[rustfmt::skip]
-static KINDS: [Kind; 3] = [
+static KINDS: [Kind; 6] = [
     Kind { name: kill::NAME, about: kill::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: kill::build },
     Kind { name: pause::NAME, about: pause::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: pause::build },
     Kind { name: partition::NAME, about: partition::ABOUT, group: Network, excludes: Nothing, severity: Survivable, build: partition::build },
+    Kind { name: clock::STEP, about: clock::STEP_ABOUT, group: Clock, excludes: OtherClocks, severity: Survivable, build: clock::build_step },
+    Kind { name: clock::STROBE, about: clock::STROBE_ABOUT, group: Clock, excludes: OtherClocks, severity: Survivable, build: clock::build_strobe },
+    Kind { name: clock::DRIFT, about: clock::DRIFT_ABOUT, group: Clock, excludes: OtherClocks, severity: Survivable, build: clock::build_drift },
 ];
 
 /// All kinds of fault.

@@ -3,6 +3,8 @@
 //! The test starts itself again under `unshare`: in there it is process 1 and has a network of its own, so
 //! that nothing it does can touch the machine, and nothing of it outlives it.
 
+#![allow(dead_code, reason = "each program of tests uses another part of it")]
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
