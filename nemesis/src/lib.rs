@@ -13,9 +13,11 @@
 //! After an error from `inject`, `heal` must be called like after a success: the fault may be half there.
 
 mod args;
+mod clock;
 mod crash_loop;
 mod fd_limit;
 mod kill;
+mod kinds;
 mod limits;
 mod lives;
 mod machine;
@@ -32,10 +34,10 @@ mod slow_process;
 mod sweep;
 mod whom;
 
-use std::sync::Arc;
+use ordeal_core::Machine;
 
-use ordeal_core::{Fault, Machine};
-
+pub use clock::Clocks;
+pub use kinds::{Excludes, Group, Kind, Severity, all, find};
 pub use machine::machine;
 pub use schedule::{Asked, Clause, Setting, When, once_at_a_time, parse, schedule};
 
@@ -46,119 +48,6 @@ pub struct Arsenal {
     pub machine: Machine,
     /// Whether clock faults skew the monotonic clock as well, which no real kernel ever does.
     pub clock_monotonic: bool,
-}
-
-/// Kinds that belong together: their names stand for all of theirs on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
-    /// Processes are killed, stopped, starved, started otherwise.
-    Process,
-    /// The network between whole nodes.
-    Network,
-    /// Single links misbehave.
-    Link,
-    /// Clocks are wrong.
-    Clock,
-    /// What is on the disks, and how they answer.
-    Disk,
-}
-
-impl Group {
-    /// All of them.
-    pub const ALL: [Group; 5] = [Self::Process, Self::Network, Self::Link, Self::Clock, Self::Disk];
-
-    /// Its name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Process => "process",
-            Self::Network => "network",
-            Self::Link => "link",
-            Self::Clock => "clock",
-            Self::Disk => "disk",
-        }
-    }
-}
-
-/// Which other kinds must not be in force at the same time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Excludes {
-    /// None: it adds to all others.
-    Nothing,
-    /// Others that stop or restart nodes: a dead node cannot be paused.
-    Lives,
-    /// Others that set the nodes' clocks.
-    Clocks,
-}
-
-/// Whether a system may be expected to keep its promises under a kind of fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// It must: `--faults all` has it.
-    Survivable,
-    /// Few systems promise to (data that was synced is damaged, a checksum is fooled): only on request by
-    /// name.
-    Damaging,
-    /// It needs arguments that only a person knows: only on request, with them.
-    OnRequest,
-}
-
-/// One kind of fault, as the command line and the plan know it.
-#[derive(Debug)]
-pub struct Kind {
-    /// Its name.
-    pub name: &'static str,
-    /// What it does, in one line.
-    pub about: &'static str,
-    /// What it belongs to.
-    pub group: Group,
-    /// What it cannot be combined with.
-    pub excludes: Excludes,
-    /// Whether `all` has it.
-    pub severity: Severity,
-    /// Makes the object that serves one run.
-    pub build: fn(&Arc<Arsenal>) -> Box<dyn Fault>,
-}
-
-use Excludes::{Lives, Nothing};
-use Group::{Network, Process};
-use Severity::{OnRequest, Survivable};
-
-/// The registry. A new fault is one file and one line here.
-#[rustfmt::skip]
-static KINDS: [Kind; 9] = [
-    Kind { name: kill::NAME, about: kill::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: kill::build },
-    Kind { name: pause::NAME, about: pause::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: pause::build },
-    Kind { name: rolling_restart::NAME, about: rolling_restart::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: rolling_restart::build },
-    Kind { name: crash_loop::NAME, about: crash_loop::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: crash_loop::build },
-    Kind { name: restart_with::NAME, about: restart_with::ABOUT, group: Process, excludes: Lives, severity: OnRequest, build: restart_with::build },
-    Kind { name: slow_process::NAME, about: slow_process::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: slow_process::build },
-    Kind { name: memory_limit::NAME, about: memory_limit::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: memory_limit::build },
-    Kind { name: fd_limit::NAME, about: fd_limit::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: fd_limit::build },
-    Kind { name: partition::NAME, about: partition::ABOUT, group: Network, excludes: Nothing, severity: Survivable, build: partition::build },
-];
-
-/// All kinds of fault.
-pub fn all() -> &'static [Kind] {
-    &KINDS
-}
-
-/// The kind of this name.
-pub fn find(name: &str) -> Option<&'static Kind> {
-    KINDS.iter().find(|kind| kind.name == name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_kind_is_found_by_the_name_its_fault_answers_to() {
-        for kind in all() {
-            let fault = (kind.build)(&Arc::default());
-            assert_eq!(fault.name(), kind.name);
-            assert_eq!(fault.about(), kind.about);
-            assert_eq!(find(kind.name).map(|k| k.name), Some(kind.name));
-        }
-        assert!(find("no-such-fault").is_none());
-    }
+    /// The clocks, which several kinds skew.
+    pub clocks: Clocks,
 }

@@ -141,7 +141,7 @@ pub(crate) fn read_plan(file: &Path) -> anyhow::Result<Plan> {
 /// The faults: those of the plan, or those that were asked for, scheduled from the seed.
 fn choose_faults(resolved: &mut Resolved, args: &RunArgs, scheduled: bool) -> anyhow::Result<()> {
     let machine = ordeal_nemesis::machine();
-    let arsenal = Arc::new(Arsenal { machine, clock_monotonic: args.clock_monotonic });
+    let arsenal = Arc::new(Arsenal { machine, clock_monotonic: args.clock_monotonic, ..Arsenal::default() });
     let plan = &mut resolved.plan;
     if scheduled {
         // Whoever edits a plan appends.

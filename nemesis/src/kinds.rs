@@ -1,0 +1,140 @@
+//! The registry: every kind of fault, what it belongs to and what it excludes. Help, parsing, lists,
+//! schedules and tests read it.
+
+use std::sync::Arc;
+
+use ordeal_core::Fault;
+
+use crate::{
+    Arsenal, clock, crash_loop, fd_limit, kill, memory_limit, partition, pause, restart_with,
+    rolling_restart, slow_process,
+};
+
+/// Kinds that belong together: their names stand for all of theirs on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Processes are killed, stopped, starved, started otherwise.
+    Process,
+    /// The network between whole nodes.
+    Network,
+    /// Single links misbehave.
+    Link,
+    /// Clocks are wrong.
+    Clock,
+    /// What is on the disks, and how they answer.
+    Disk,
+}
+
+impl Group {
+    /// All of them.
+    pub const ALL: [Group; 5] = [Self::Process, Self::Network, Self::Link, Self::Clock, Self::Disk];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Network => "network",
+            Self::Link => "link",
+            Self::Clock => "clock",
+            Self::Disk => "disk",
+        }
+    }
+}
+
+/// Which other kinds must not be in force at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Excludes {
+    /// None: it adds to all others.
+    Nothing,
+    /// Others that stop or restart nodes: a dead node cannot be paused.
+    Lives,
+    /// Others that set the nodes' clocks.
+    Clocks,
+}
+
+/// Whether a system may be expected to keep its promises under a kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// It must: `--faults all` has it.
+    Survivable,
+    /// Few systems promise to (data that was synced is damaged, a checksum is fooled): only on request by
+    /// name.
+    Damaging,
+    /// It needs arguments that only a person knows: only on request, with them.
+    OnRequest,
+}
+
+/// One kind of fault, as the command line and the plan know it.
+#[derive(Debug)]
+pub struct Kind {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// What it belongs to.
+    pub group: Group,
+    /// What it cannot be combined with.
+    pub excludes: Excludes,
+    /// Whether `all` has it.
+    pub severity: Severity,
+    /// Makes the object that serves one run.
+    pub build: fn(&Arc<Arsenal>) -> Box<dyn Fault>,
+}
+
+const fn kind(
+    (name, about): (&'static str, &'static str),
+    group: Group,
+    excludes: Excludes,
+    severity: Severity,
+    build: fn(&Arc<Arsenal>) -> Box<dyn Fault>,
+) -> Kind {
+    Kind { name, about, group, excludes, severity, build }
+}
+
+/// The registry. A new fault is one file and one line here.
+#[rustfmt::skip]
+static KINDS: &[Kind] = {
+    use Excludes::{Clocks, Lives, Nothing};
+    use Group::{Clock, Network, Process};
+    use Severity::{OnRequest, Survivable};
+    &[
+        kind((kill::NAME, kill::ABOUT), Process, Lives, Survivable, kill::build),
+        kind((pause::NAME, pause::ABOUT), Process, Lives, Survivable, pause::build),
+        kind((rolling_restart::NAME, rolling_restart::ABOUT), Process, Lives, Survivable, rolling_restart::build),
+        kind((crash_loop::NAME, crash_loop::ABOUT), Process, Lives, Survivable, crash_loop::build),
+        kind((restart_with::NAME, restart_with::ABOUT), Process, Lives, OnRequest, restart_with::build),
+        kind((slow_process::NAME, slow_process::ABOUT), Process, Lives, Survivable, slow_process::build),
+        kind((memory_limit::NAME, memory_limit::ABOUT), Process, Lives, Survivable, memory_limit::build),
+        kind((fd_limit::NAME, fd_limit::ABOUT), Process, Lives, Survivable, fd_limit::build),
+        kind((partition::NAME, partition::ABOUT), Network, Nothing, Survivable, partition::build),
+        kind((clock::STEP, clock::STEP_ABOUT), Clock, Clocks, Survivable, clock::build_step),
+        kind((clock::STROBE, clock::STROBE_ABOUT), Clock, Clocks, Survivable, clock::build_strobe),
+        kind((clock::DRIFT, clock::DRIFT_ABOUT), Clock, Clocks, Survivable, clock::build_drift),
+    ]
+};
+
+/// All kinds of fault.
+pub fn all() -> &'static [Kind] {
+    KINDS
+}
+
+/// The kind of this name.
+pub fn find(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found_by_the_name_its_fault_answers_to() {
+        for kind in all() {
+            let fault = (kind.build)(&Arc::default());
+            assert_eq!(fault.name(), kind.name);
+            assert_eq!(fault.about(), kind.about);
+            assert_eq!(find(kind.name).map(|k| k.name), Some(kind.name));
+        }
+        assert!(find("no-such-fault").is_none());
+    }
+}
