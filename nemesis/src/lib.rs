@@ -12,6 +12,8 @@
 //!
 //! After an error from `inject`, `heal` must be called like after a success: the fault may be half there.
 
+#[cfg_attr(not(test), allow(dead_code, reason = "the disk faults are its users"))]
+mod disk;
 mod kill;
 mod machine;
 mod netns;
@@ -35,6 +37,8 @@ pub struct Arsenal {
     pub machine: Machine,
     /// Whether clock faults skew the monotonic clock as well, which no real kernel ever does.
     pub clock_monotonic: bool,
+    /// The nodes' disks. Nothing is mounted before a fault of a plan asks for it.
+    pub disks: disk::Disks,
 }
 
 /// Kinds that belong together: their names stand for all of theirs on the command line.
