@@ -15,6 +15,7 @@
 mod args;
 mod clock;
 mod crash_loop;
+mod disk;
 mod fd_limit;
 mod kill;
 mod kinds;
@@ -37,6 +38,7 @@ mod whom;
 use ordeal_core::Machine;
 
 pub use clock::Clocks;
+pub use disk::Disks;
 pub use kinds::{Excludes, Group, Kind, Severity, all, find};
 pub use machine::machine;
 pub use schedule::{Asked, Clause, Setting, When, once_at_a_time, parse, schedule};
@@ -50,4 +52,6 @@ pub struct Arsenal {
     pub clock_monotonic: bool,
     /// The clocks, which several kinds skew.
     pub clocks: Clocks,
+    /// The disks, which several kinds spoil.
+    pub disks: Disks,
 }

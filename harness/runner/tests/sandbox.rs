@@ -33,6 +33,7 @@ const CASES: &[(&str, Case)] = &[
         "a_node_that_never_starts_is_an_error_with_its_words",
         a_node_that_never_starts_is_an_error_with_its_words,
     ),
+    ("a_node_sees_no_disk_but_its_own", a_node_sees_no_disk_but_its_own),
     ("killing_the_harness_leaves_nothing", killing_the_harness_leaves_nothing),
 ];
 
@@ -41,6 +42,10 @@ fn main() -> ExitCode {
     let words: Vec<&str> = argv.iter().filter_map(|a| a.to_str()).collect();
     match words.get(1).copied() {
         Some(INIT_COMMAND) => ExitCode::from(sandbox::init_main(&argv[2..]) as u8),
+        Some("node-with-disk") => {
+            say_disks();
+            serve(words[2], words[3].parse().unwrap())
+        }
         Some("node") => serve(words[2], words[3].parse().unwrap()),
         Some("run") => inside(Path::new(words[2]), words[3]),
         Some("--list") => ExitCode::SUCCESS,
@@ -117,6 +122,47 @@ fn a_node_that_never_starts_is_an_error_with_its_words(dir: &Path) {
     assert_eq!(survivors(&run_dir), Vec::<String>::new());
 }
 
+fn a_node_sees_no_disk_but_its_own(dir: &Path) {
+    if let Err(e) = std::fs::File::options().read(true).write(true).open("/dev/fuse") {
+        return println!("skipped, /dev/fuse cannot be opened: {e}");
+    }
+    let run_dir = dir.join("run");
+    let out = this(&["run", run_dir.to_str().unwrap(), "disks"]).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    for i in 1..=5 {
+        let said = std::fs::read_to_string(run_dir.join(format!("nodes/n{i}/stdout.log"))).unwrap();
+        // The harness has raised its own limit of open files meanwhile; the node gets that of before.
+        let own = run_dir.join(format!("nodes/n{i}/disk"));
+        let disks = if i <= 2 { format!("{}\n", own.display()) } else { String::new() };
+        let expected = format!("disks {}\n{disks}files {FILES_MAX}\n", u8::from(i <= 2));
+        assert!(said.starts_with(&expected), "{said}");
+    }
+}
+
+/// Mounts a disk that nobody serves for each of two nodes, and raises the limit of open files.
+fn mount_disks(dir: &RunDir) {
+    for id in ["n1", "n2"] {
+        let point = dir.node(id).join("disk");
+        std::fs::create_dir_all(&point).unwrap();
+        let device = std::fs::File::options().read(true).write(true).open("/dev/fuse").unwrap();
+        let fd = std::os::fd::IntoRawFd::into_raw_fd(device);
+        let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+        let options = format!("fd={fd},rootmode=40000,user_id={uid},group_id={gid}");
+        let flags = nix::mount::MsFlags::empty();
+        nix::mount::mount(Some("test"), &point, Some("fuse.ordeal"), flags, Some(options.as_str())).unwrap();
+    }
+    limit_files(FILES_MAX + 1);
+}
+
+/// So many files may a node have open in the test of disks.
+const FILES_MAX: u64 = 300;
+
+fn limit_files(soft: u64) {
+    let files = nix::sys::resource::Resource::RLIMIT_NOFILE;
+    let (_, hard) = nix::sys::resource::getrlimit(files).unwrap();
+    nix::sys::resource::setrlimit(files, soft, hard).unwrap();
+}
+
 fn killing_the_harness_leaves_nothing(dir: &Path) {
     let run_dir = dir.join("run");
     let before = host_interfaces();
@@ -171,6 +217,9 @@ fn survivors(run_dir: &Path) -> Vec<String> {
 
 /// Enters the sandbox and carries out a small plan against nodes of the named kind.
 fn inside(path: &Path, kind: &str) -> ExitCode {
+    if kind == "disks" {
+        limit_files(FILES_MAX);
+    }
     match sandbox::enter() {
         Ok(Entered::Inside) => {}
         Ok(Entered::Outside(Ok(code))) => return ExitCode::from(code as u8),
@@ -187,6 +236,9 @@ fn inside(path: &Path, kind: &str) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let dir = RunDir::create(path).unwrap();
+    if kind == "disks" {
+        mount_disks(&dir);
+    }
     let (_interrupt, interrupted) = watch::channel(false);
     let duration_ms = if kind == "long" { 60_000 } else { 300 };
     let audit = Audit {
@@ -282,7 +334,8 @@ impl Target for Trivial {
             ("mortal", 1) => "200",
             _ => "3600000",
         };
-        let args = ["node", &node.ip.to_string(), lifetime_ms, node.data_dir.to_str().unwrap()];
+        let role = if self.kind == "disks" { "node-with-disk" } else { "node" };
+        let args = [role, &node.ip.to_string(), lifetime_ms, node.data_dir.to_str().unwrap()];
         let env = vec![("NODE".to_owned(), node.id.clone())];
         Ok(Some(Launch { program, args: args.map(str::to_owned).to_vec(), env }))
     }
@@ -294,6 +347,16 @@ impl Target for Trivial {
     fn client(&self, _workload: &str, _node: &NodeSpec) -> Result<Box<dyn Client>, TargetError> {
         Ok(Box::new(NullClient))
     }
+}
+
+/// Says which disks there are, and how many files may be open.
+fn say_disks() {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let disks: Vec<&str> = mounts.lines().filter(|line| line.contains(" fuse.ordeal ")).collect();
+    println!("disks {}", disks.len());
+    disks.iter().for_each(|line| println!("{}", line.split(' ').nth(1).unwrap()));
+    let files = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
+    println!("files {}", files.0);
 }
 
 /// A node: says what it sees of the world, then accepts connections until its time is up.

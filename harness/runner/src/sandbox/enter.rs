@@ -1,6 +1,7 @@
 //! Entering the sandbox.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use caps::{CapSet, Capability};
@@ -9,6 +10,7 @@ use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
+use nix::sys::resource::{Resource, getrlimit, rlim_t};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, signal, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getegid, geteuid, pipe, setpgid};
@@ -35,6 +37,15 @@ const POWERS: [Capability; 6] = [
     Capability::CAP_SYS_PTRACE,
 ];
 
+/// The limits of open files, lower and upper, with which the harness was started. Faults may raise its own;
+/// nodes must not notice.
+static FILE_LIMITS: OnceLock<(rlim_t, rlim_t)> = OnceLock::new();
+
+/// The limits of open files that nodes are to have; `None` outside the sandbox.
+pub(super) fn file_limits() -> Option<(rlim_t, rlim_t)> {
+    FILE_LIMITS.get().copied()
+}
+
 /// Enters the sandbox: the caller goes on twice, inside and (when that has ended) outside.
 ///
 /// Must be called first thing in `main`, while the process has one thread.
@@ -46,6 +57,9 @@ pub fn enter() -> Result<Entered, SandboxError> {
     // A parent may have left it ignored; then the end of the child would never be told.
     // SAFETY: restoring the default installs no code of ours.
     let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+    if let Ok(limits) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = FILE_LIMITS.set(limits);
+    }
     let root = geteuid().is_root();
     let (uid, gid) = (geteuid(), getegid());
     let rest = CloneFlags::CLONE_NEWNS

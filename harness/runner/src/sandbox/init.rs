@@ -5,6 +5,10 @@
 //! harness runs itself again as the shim. When the shim (or the node's main program) dies the kernel
 //! kills everything that the node ever started, daemonised or not.
 //!
+//! The node's mount namespace begins as a copy of the harness's, with all nodes' disks (file systems of kind
+//! [`DISK_KIND`]). Each keeps its own alone: no node may see another's, and a copy would keep alive a disk
+//! that the harness has taken off.
+//!
 //! ```text
 //! harness ─► outer shim (waits, reports) ─► inner shim = pid 1 of the node ─► the node's program
 //! ```
@@ -12,18 +16,24 @@
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use caps::CapSet;
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl::set_pdeathsig;
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, geteuid, sethostname, setsid};
 
-use super::enter::{make_mounts_private, mount_proc};
+use super::SandboxError;
+use super::enter::{file_limits, make_mounts_private, mount_proc};
 
 /// The hidden command under which the harness runs itself as a node's init.
 pub const INIT_COMMAND: &str = "__init";
@@ -48,7 +58,12 @@ pub fn wrap(
         .arg(program)
         .args(args);
     let (network, report) = (network.as_raw_fd(), report.as_raw_fd());
-    let enter = move || enter_namespaces(network, report);
+    let limits = file_limits();
+    let enter = move || {
+        // A limit that may only be lowered cannot be refused.
+        limits.map_or(Ok(()), |(soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, soft, hard))?;
+        enter_namespaces(network, report)
+    };
     // SAFETY: between fork and exec the closure only makes system calls.
     unsafe { command.pre_exec(enter) };
     command
@@ -103,7 +118,7 @@ fn init(report: OwnedFd, id: &OsStr, program: &OsStr, args: &[OsString]) -> i32 
     let _ = sethostname(id);
     // The node must not inherit it, or the harness would wait for its end.
     let _ = fcntl(&report, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
-    let prepared = make_mounts_private().and_then(|()| mount_proc());
+    let prepared = make_mounts_private().and_then(|()| mount_proc()).and_then(|()| take_off_others_disks());
     if let Err(e) = prepared {
         say(report, &format!("error {e}"));
         return CANNOT_START;
@@ -131,6 +146,57 @@ fn init(report: OwnedFd, id: &OsStr, program: &OsStr, args: &[OsString]) -> i32 
     }
 }
 
+/// The kind of file system that faults put under nodes' data directories.
+const DISK_KIND: &str = "fuse.ordeal";
+
+/// Takes off the disks of all other nodes. This node's is below its working directory.
+fn take_off_others_disks() -> Result<(), SandboxError> {
+    let failed = |e: std::io::Error| {
+        SandboxError::new("list the node's mounts", e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    };
+    let home = std::env::current_dir().map_err(failed)?;
+    let mounts = std::fs::read("/proc/self/mountinfo").map_err(failed)?;
+    for point in disks(&mounts).into_iter().filter(|point| !point.starts_with(&home)) {
+        match umount2(&point, MntFlags::MNT_DETACH) {
+            // The harness may have taken it off for everybody.
+            Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
+            Err(e) => return Err(SandboxError::new("take off another node's disk", e)),
+        }
+    }
+    Ok(())
+}
+
+/// Where disks are mounted, by proc_pid_mountinfo(5): the fifth field is the place, and the kind stands
+/// behind a lone dash.
+fn disks(mounts: &[u8]) -> Vec<PathBuf> {
+    let point = |line: &[u8]| {
+        let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+        let dash = fields.iter().position(|field| *field == b"-")?;
+        let is_disk = fields.get(dash + 1) == Some(&DISK_KIND.as_bytes());
+        if is_disk { Some(PathBuf::from(OsString::from_vec(unescape(fields.get(4)?)))) } else { None }
+    };
+    mounts.split(|byte| *byte == b'\n').filter_map(point).collect()
+}
+
+/// Blanks and the like are written as a backslash and three octal digits.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let (mut plain, mut rest) = (Vec::new(), field);
+    while let [first, after @ ..] = rest {
+        let digits = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) if *first == b'\\' => {
+                plain.push(byte);
+                rest = &after[3..];
+            }
+            _ => {
+                plain.push(*first);
+                rest = after;
+            }
+        }
+    }
+    plain
+}
+
 /// The harness itself, by a name that stays true when another build takes its place on disk.
 pub const THIS_PROGRAM: &str = "/proc/self/exe";
 
@@ -148,8 +214,24 @@ fn wait_for(child: Pid) -> i32 {
         match waitpid(None, None) {
             Ok(WaitStatus::Exited(pid, code)) if pid == child => return code,
             Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => return 128 + signal as i32,
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return 4,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_are_told_from_other_mounts() {
+        let mounts = b"22 1 0:20 / /proc rw,nosuid shared:5 - proc proc rw\n\
+            90 22 0:50 / /runs/a\\040b\\134/n1/data rw,nodev - fuse.ordeal ordeal rw,user_id=0\n\
+            91 22 0:51 / /runs/n2/data rw shared:1 master:2 - fuse.ordeal ordeal rw\n\
+            92 22 0:52 / /mnt/fuse.ordeal rw - fuse.other fuse.ordeal rw\n\
+            cut short\n";
+        let expected = [PathBuf::from("/runs/a b\\/n1/data"), PathBuf::from("/runs/n2/data")];
+        assert_eq!(disks(mounts), expected);
     }
 }
