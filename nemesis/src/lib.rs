@@ -12,6 +12,10 @@
 //!
 //! After an error from `inject`, `heal` must be called like after a success: the fault may be half there.
 
+mod crash_at_line;
+mod deaths;
+mod disk;
+mod disk_faults;
 mod kill;
 mod machine;
 mod netns;
@@ -35,6 +39,8 @@ pub struct Arsenal {
     pub machine: Machine,
     /// Whether clock faults skew the monotonic clock as well, which no real kernel ever does.
     pub clock_monotonic: bool,
+    /// The nodes' disks. Nothing is mounted before a fault of a plan asks for it.
+    pub disks: disk::Disks,
 }
 
 /// Kinds that belong together: their names stand for all of theirs on the command line.
@@ -71,6 +77,9 @@ pub enum Severity {
     /// Few systems promise to (data that was synced is damaged, a checksum is fooled): only on request by
     /// name.
     Damaging,
+    /// It needs arguments that only a person knows, so it is never drawn: only on request by name, with
+    /// words.
+    OnRequest,
 }
 
 /// One kind of fault, as the command line and the plan know it.
@@ -91,15 +100,29 @@ pub struct Kind {
 }
 
 use Excludes::{Lives, Nothing};
-use Group::{Network, Process};
-use Severity::Survivable;
+use Group::{Disk, Network, Process};
+use Severity::{Damaging, OnRequest, Survivable};
+use disk_faults::damage::{bit_rot, truncate};
+use disk_faults::rules::{bit_flip, disk_error, disk_full, slow_disk};
+use disk_faults::{crash_point, power_loss, rollback};
 
 /// The registry. A new fault is one file and one line here.
 #[rustfmt::skip]
-static KINDS: [Kind; 3] = [
+static KINDS: [Kind; 14] = [
     Kind { name: kill::NAME, about: kill::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: kill::build },
     Kind { name: pause::NAME, about: pause::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: pause::build },
+    Kind { name: crash_at_line::NAME, about: crash_at_line::ABOUT, group: Process, excludes: Lives, severity: OnRequest, build: crash_at_line::build },
     Kind { name: partition::NAME, about: partition::ABOUT, group: Network, excludes: Nothing, severity: Survivable, build: partition::build },
+    Kind { name: power_loss::NAME, about: power_loss::ABOUT, group: Disk, excludes: Lives, severity: Survivable, build: power_loss::build },
+    Kind { name: power_loss::TORN_NAME, about: power_loss::TORN_ABOUT, group: Disk, excludes: Lives, severity: Survivable, build: power_loss::build_torn },
+    Kind { name: crash_point::NAME, about: crash_point::ABOUT, group: Disk, excludes: Lives, severity: Survivable, build: crash_point::build },
+    Kind { name: disk_error::NAME, about: disk_error::ABOUT, group: Disk, excludes: Lives, severity: Survivable, build: disk_error::build },
+    Kind { name: disk_full::NAME, about: disk_full::ABOUT, group: Disk, excludes: Lives, severity: Survivable, build: disk_full::build },
+    Kind { name: slow_disk::NAME, about: slow_disk::ABOUT, group: Disk, excludes: Nothing, severity: Survivable, build: slow_disk::build },
+    Kind { name: bit_flip::NAME, about: bit_flip::ABOUT, group: Disk, excludes: Lives, severity: Damaging, build: bit_flip::build },
+    Kind { name: bit_rot::NAME, about: bit_rot::ABOUT, group: Disk, excludes: Lives, severity: Damaging, build: bit_rot::build },
+    Kind { name: truncate::NAME, about: truncate::ABOUT, group: Disk, excludes: Lives, severity: Damaging, build: truncate::build },
+    Kind { name: rollback::NAME, about: rollback::ABOUT, group: Disk, excludes: Lives, severity: Damaging, build: rollback::build },
 ];
 
 /// All kinds of fault.
@@ -110,6 +133,14 @@ pub fn all() -> &'static [Kind] {
 /// The kind of this name.
 pub fn find(name: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.name == name)
+}
+
+/// Does what waits for the kernel (files, `/proc`, mounts) on a thread made for waiting: the harness runs
+/// all its clients on one thread, which must not be held up.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())
 }
 
 #[cfg(test)]

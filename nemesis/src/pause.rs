@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::processes::{PidNamespace, Process};
-use crate::{Arsenal, whom};
+use crate::{Arsenal, blocking, whom};
 
 pub(crate) const NAME: &str = "pause";
 pub(crate) const ABOUT: &str = "stop every process of whole nodes with SIGSTOP; they go on where they stood";
@@ -90,11 +90,6 @@ impl Pause {
         let nodes: Vec<usize> = paused.drain(..).map(|p| p.node).collect();
         Ok(Probe { proved: true, seen: json!({ "nodes": nodes, "stopped_threads": 0, "sweeps": sweeps }) })
     }
-}
-
-/// Reading `/proc` is many short system calls; they must not hold up the clients' thread.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())
 }
 
 /// Every live process of a node.

@@ -4,12 +4,12 @@ mod cluster;
 
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use cluster::{CLIENT, TestCluster, arrives, sandboxed, say, until};
-use ordeal_core::{Cluster, Fault, FaultStep, Machine, Probe};
+use cluster::{CLIENT, TestCluster, arrives, heal, inject, sandboxed, say, until};
+use ordeal_core::{Cluster, Fault, Machine};
 use ordeal_nemesis::{Arsenal, find, machine};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Does nothing.
 const IDLE: &str = "exec sleep 1000";
@@ -22,26 +22,6 @@ const BUSY: &str = "setsid sh -c 'while :; do :; done' & (setsid sh -c 'while :;
 fn build(kind: &str, machine: &Machine) -> Box<dyn Fault> {
     let arsenal = Arsenal { machine: machine.clone(), ..Arsenal::default() };
     (find(kind).expect("registered").build)(&Arc::new(arsenal))
-}
-
-/// Injects and probes, telling how long each took.
-async fn inject(fault: &dyn Fault, cluster: &TestCluster, args: Value) -> Result<(Value, Probe), String> {
-    let step = FaultStep { at_ms: 0, for_ms: 1_000, fault: fault.name().to_owned(), args };
-    let start = Instant::now();
-    let installed = fault.inject(cluster, &step).await?;
-    let injected = start.elapsed();
-    let start = Instant::now();
-    let probe = fault.probe(cluster).await;
-    say(&format!("  {} {}: inject {injected:.1?}, probe {:.1?}", fault.name(), step.args, start.elapsed()));
-    say(&format!("    {installed} seen {}", probe.seen));
-    Ok((installed, probe))
-}
-
-async fn heal(fault: &dyn Fault, cluster: &TestCluster) -> Probe {
-    let start = Instant::now();
-    let probe = fault.heal(cluster).await.expect("healed");
-    say(&format!("  {} heal {:.1?}: {}", fault.name(), start.elapsed(), probe.seen));
-    probe
 }
 
 /// Injects shape after shape, and compares what the probe says with datagrams of our own.

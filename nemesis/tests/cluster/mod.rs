@@ -3,6 +3,8 @@
 //! The test starts itself again under `unshare`: in there it is process 1 and has a network of its own, so
 //! that nothing it does can touch the machine, and nothing of it outlives it.
 
+#![allow(dead_code, reason = "each file of tests uses what it needs")]
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -14,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
 use ordeal_core::{
-    BoxFuture, Cluster, ClusterSpec, End, Fabric, Launch, LaunchChange, LinkCounters, LinkRule, NodeSpec,
+    BoxFuture, Cluster, ClusterSpec, End, Fabric, Fault, FaultStep, Launch, LaunchChange, LinkCounters,
+    LinkRule, NodeSpec, Probe,
 };
 use serde_json::Value;
 
@@ -63,6 +66,41 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
         assert!(start.elapsed() < BOUND, "waited {BOUND:?} for: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// Injects for a second and probes, telling how long each took.
+pub(crate) async fn inject(
+    fault: &dyn Fault,
+    cluster: &TestCluster,
+    args: Value,
+) -> Result<(Value, Probe), String> {
+    inject_for(fault, cluster, args, 1_000).await
+}
+
+/// The same, for so long.
+pub(crate) async fn inject_for(
+    fault: &dyn Fault,
+    cluster: &TestCluster,
+    args: Value,
+    for_ms: u64,
+) -> Result<(Value, Probe), String> {
+    let step = FaultStep { at_ms: 0, for_ms, fault: fault.name().to_owned(), args };
+    let start = Instant::now();
+    let installed = fault.inject(cluster, &step).await?;
+    let injected = start.elapsed();
+    let start = Instant::now();
+    let probe = fault.probe(cluster).await;
+    say(&format!("  {} {}: inject {injected:.1?}, probe {:.1?}", fault.name(), step.args, start.elapsed()));
+    say(&format!("    {installed} seen {}", probe.seen));
+    Ok((installed, probe))
+}
+
+/// Heals, telling how long it took.
+pub(crate) async fn heal(fault: &dyn Fault, cluster: &TestCluster) -> Probe {
+    let start = Instant::now();
+    let probe = fault.heal(cluster).await.expect("healed");
+    say(&format!("  {} heal {:.1?}: {}", fault.name(), start.elapsed(), probe.seen));
+    probe
 }
 
 /// Does something in a network namespace.
