@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use ordeal_core::Fault;
 
+use crate::disk_faults::damage::{bit_rot, truncate};
+use crate::disk_faults::rules::{bit_flip, disk_error, disk_full, slow_disk};
+use crate::disk_faults::{crash_point, power_loss, rollback};
 use crate::{
-    Arsenal, clock, crash_loop, fd_limit, kill, memory_limit, partition, pause, restart_with,
+    Arsenal, clock, crash_at_line, crash_loop, fd_limit, kill, memory_limit, partition, pause, restart_with,
     rolling_restart, slow_process,
 };
 
@@ -95,8 +98,8 @@ const fn kind(
 #[rustfmt::skip]
 static KINDS: &[Kind] = {
     use Excludes::{Clocks, Lives, Nothing};
-    use Group::{Clock, Network, Process};
-    use Severity::{OnRequest, Survivable};
+    use Group::{Clock, Disk, Network, Process};
+    use Severity::{Damaging, OnRequest, Survivable};
     &[
         kind((kill::NAME, kill::ABOUT), Process, Lives, Survivable, kill::build),
         kind((pause::NAME, pause::ABOUT), Process, Lives, Survivable, pause::build),
@@ -106,10 +109,21 @@ static KINDS: &[Kind] = {
         kind((slow_process::NAME, slow_process::ABOUT), Process, Lives, Survivable, slow_process::build),
         kind((memory_limit::NAME, memory_limit::ABOUT), Process, Lives, Survivable, memory_limit::build),
         kind((fd_limit::NAME, fd_limit::ABOUT), Process, Lives, Survivable, fd_limit::build),
+        kind((crash_at_line::NAME, crash_at_line::ABOUT), Process, Lives, OnRequest, crash_at_line::build),
         kind((partition::NAME, partition::ABOUT), Network, Nothing, Survivable, partition::build),
         kind((clock::STEP, clock::STEP_ABOUT), Clock, Clocks, Survivable, clock::build_step),
         kind((clock::STROBE, clock::STROBE_ABOUT), Clock, Clocks, Survivable, clock::build_strobe),
         kind((clock::DRIFT, clock::DRIFT_ABOUT), Clock, Clocks, Survivable, clock::build_drift),
+        kind((power_loss::NAME, power_loss::ABOUT), Disk, Lives, Survivable, power_loss::build),
+        kind((power_loss::TORN_NAME, power_loss::TORN_ABOUT), Disk, Lives, Survivable, power_loss::build_torn),
+        kind((crash_point::NAME, crash_point::ABOUT), Disk, Lives, Survivable, crash_point::build),
+        kind((disk_error::NAME, disk_error::ABOUT), Disk, Lives, Survivable, disk_error::build),
+        kind((disk_full::NAME, disk_full::ABOUT), Disk, Lives, Survivable, disk_full::build),
+        kind((slow_disk::NAME, slow_disk::ABOUT), Disk, Nothing, Survivable, slow_disk::build),
+        kind((bit_flip::NAME, bit_flip::ABOUT), Disk, Lives, Damaging, bit_flip::build),
+        kind((bit_rot::NAME, bit_rot::ABOUT), Disk, Lives, Damaging, bit_rot::build),
+        kind((truncate::NAME, truncate::ABOUT), Disk, Lives, Damaging, truncate::build),
+        kind((rollback::NAME, rollback::ABOUT), Disk, Lives, Damaging, rollback::build),
     ]
 };
 

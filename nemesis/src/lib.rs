@@ -14,8 +14,10 @@
 
 mod args;
 mod clock;
+mod crash_at_line;
 mod crash_loop;
 mod disk;
+mod disk_faults;
 mod fd_limit;
 mod kill;
 mod kinds;

@@ -9,14 +9,13 @@
 //! and is in none of those.
 
 mod roll;
+pub(crate) mod trigger;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use ordeal_core::{Cluster, Probe};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -82,18 +81,6 @@ impl Death {
         let main = main_program(was.init, &processes);
         Ok(Death { was, pids: processes.iter().map(|p| p.pid).collect(), main })
     }
-
-    /// Sends a signal to one of its processes; fine if that is gone.
-    fn send(&self, pid: i32, signal: Signal) -> Result<(), String> {
-        // The namespace is pinned: a number that is in it is not another's yet.
-        if !self.was.namespace.contains(pid) {
-            return Ok(());
-        }
-        match kill(Pid::from_raw(pid), signal) {
-            Ok(()) | Err(Errno::ESRCH) => Ok(()),
-            Err(e) => Err(format!("cannot send {signal} to node {}: {e}", self.was.node)),
-        }
-    }
 }
 
 impl Victims {
@@ -121,7 +108,7 @@ impl Victims {
         if blow.signal != Signal::SIGKILL {
             let deadline = Instant::now() + blow.patience;
             for death in &doomed {
-                death.send(death.main.unwrap_or(death.was.init), blow.signal)?;
+                death.was.send(death.main.unwrap_or(death.was.init), blow.signal)?;
                 self.note(death).await;
             }
             for death in &doomed {
@@ -132,19 +119,33 @@ impl Victims {
             }
         }
         for death in doomed.iter().filter(|death| !willing.contains(&death.was.node)) {
-            death.send(death.was.init, Signal::SIGKILL)?;
+            death.was.send(death.was.init, Signal::SIGKILL)?;
             self.note(death).await;
         }
         let nodes: Vec<usize> = doomed.iter().map(|death| death.was.node).collect();
-        let all_gone = async {
-            for &node in &nodes {
-                cluster.gone(node).await;
-            }
-        };
-        tokio::time::timeout(GONE_TIMEOUT, all_gone)
-            .await
-            .map_err(|_| format!("a killed node still ran after {GONE_TIMEOUT:?}"))?;
+        gone(cluster, &nodes).await?;
         Ok(Struck { nodes, already_down, willing })
+    }
+
+    /// Takes over a death that is certain: the node is ours to start again. `pids`: what ran there before.
+    pub(crate) async fn adopt(&self, was: Running, pids: Vec<i32>) {
+        self.note(&Death { was, pids, main: None }).await;
+    }
+
+    /// Ends those of the nodes that run, and takes over those that are down, for whatever reason.
+    ///
+    /// # Errors
+    /// When one cannot be ended.
+    pub(crate) async fn fell(&self, cluster: &dyn Cluster, nodes: &[usize]) -> Result<(), String> {
+        if !running(cluster, nodes).await?.0.is_empty() {
+            self.strike(cluster, nodes, Blow::KILL).await?;
+        }
+        gone(cluster, nodes).await?;
+        let mut fallen = self.fallen.lock().await;
+        for &node in nodes {
+            fallen.entry(node).or_default();
+        }
+        Ok(())
     }
 
     /// Remembers a death that is certain now.
@@ -224,6 +225,48 @@ impl Victims {
         }
         Ok(Probe { proved, seen })
     }
+
+    /// Starts all victims again although they may end at once: what they stand on may be damaged. They are
+    /// watched for so long. Answers which of them ended again.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub(crate) async fn try_revive(
+        &self,
+        cluster: &dyn Cluster,
+        watch: Duration,
+    ) -> Result<BTreeMap<usize, bool>, String> {
+        let mut fallen = self.fallen.lock().await;
+        for &node in fallen.keys() {
+            cluster.start(node).await.map_err(|e| format!("cannot start node {node}: {e}"))?;
+            // Only from here on: the start took back what was expected before.
+            cluster.expect_death(node);
+        }
+        let nodes: Vec<usize> = std::mem::take(&mut *fallen).into_keys().collect();
+        let deadline = Instant::now() + watch;
+        let down = |&node: &usize| !cluster.init_pid(node).is_some_and(runs);
+        while !nodes.is_empty() && !nodes.iter().all(down) && Instant::now() < deadline {
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(nodes.iter().map(|node| (*node, down(node))).collect())
+    }
+}
+
+/// Waits until nothing of the nodes runs.
+async fn gone(cluster: &dyn Cluster, nodes: &[usize]) -> Result<(), String> {
+    let all_gone = async {
+        for &node in nodes {
+            cluster.gone(node).await;
+        }
+    };
+    tokio::time::timeout(GONE_TIMEOUT, all_gone)
+        .await
+        .map_err(|_| format!("a killed node still ran after {GONE_TIMEOUT:?}"))
+}
+
+/// What lives in the namespace. Blocks.
+fn pids(of: &Running) -> Vec<i32> {
+    of.processes().unwrap_or_default().iter().map(|p| p.pid).collect()
 }
 
 impl Fallen {

@@ -4,6 +4,9 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use ordeal_core::Cluster;
 
 use crate::processes::{PidNamespace, Process, blocking, runs, unreadable};
@@ -24,6 +27,18 @@ impl Running {
     /// Its live processes. Blocks.
     pub(crate) fn processes(&self) -> Result<Vec<Process>, String> {
         self.namespace.processes().map_err(|e| unreadable(&e))
+    }
+
+    /// Sends a signal to one of its processes; fine if that is gone.
+    pub(crate) fn send(&self, pid: i32, signal: Signal) -> Result<(), String> {
+        // The namespace is pinned: a number that is in it is not another's yet.
+        if !self.namespace.contains(pid) {
+            return Ok(());
+        }
+        match kill(Pid::from_raw(pid), signal) {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(e) => Err(format!("cannot send {signal} to node {}: {e}", self.node)),
+        }
     }
 }
 

@@ -241,10 +241,15 @@ impl LocalCluster {
         }
     }
 
-    /// Starts every node that is down.
+    /// Starts every node that is down. One that a fault left down, its death expected (its files are
+    /// damaged, say), may end again.
     pub(crate) async fn start_all(self: &Arc<Self>) -> Result<(), String> {
         for index in 0..self.nodes.len() {
+            let doomed = self.init_pid(index).is_none() && self.state(index).death_expected;
             self.spawn(index).await?;
+            if doomed {
+                self.expect_death(index);
+            }
         }
         Ok(())
     }

@@ -1,0 +1,79 @@
+//! `disk-full`: the disk has no room left. A node may end over it; on heal there is room again, and the node
+//! is started anew.
+//!
+//! Proof besides the calls that were refused: a file of the harness's own has no room either.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use ordeal_core::{Fault, Rng, Words};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{After, OwnCall, Ruling, build as build_ruled, read_path_and_seed, write_own_file};
+use crate::Arsenal;
+use crate::disk::{Action, Rule};
+use crate::disk_faults::{draw_seed, parse};
+
+pub(crate) const NAME: &str = "disk-full";
+pub(crate) const ABOUT: &str = "the disk has no room left";
+const EXPECTED: &str = r#"{"nodes": whom, "path": "*.wal" or null, "seed": number}"#;
+
+pub(crate) fn build(arsenal: &Arc<Arsenal>) -> Box<dyn Fault> {
+    build_ruled::<DiskFull>(arsenal)
+}
+
+#[derive(Clone, Copy, Default)]
+struct DiskFull;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Args {
+    #[serde(rename = "nodes")]
+    _nodes: Value,
+    path: Option<String>,
+    seed: u64,
+}
+
+impl Ruling for DiskFull {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn about(&self) -> &'static str {
+        ABOUT
+    }
+
+    fn after(&self) -> After {
+        After::Restart
+    }
+
+    fn draw(&self, rng: &mut Rng) -> Value {
+        json!({ "path": null, "seed": draw_seed(rng) })
+    }
+
+    fn words(&self) -> &'static str {
+        "path=*.wal, seed=number"
+    }
+
+    fn read(&self, words: &mut Words, args: &mut Value) -> Result<(), String> {
+        read_path_and_seed(words, args)
+    }
+
+    fn rule(&self, args: &Value) -> Result<(Rule, u64), String> {
+        let read: Args = parse(args, EXPECTED)?;
+        Ok((Rule { calls: Vec::new(), path: read.path, chance: 1.0, action: Action::Full }, read.seed))
+    }
+
+    fn own_call(&self, _: &Rule, data: &Path) -> Option<OwnCall> {
+        match write_own_file(data) {
+            Ok(()) => Some(OwnCall { struck: false, seen: json!("a byte was written") }),
+            Err(e) if e.raw_os_error() == Some(Errno::ENOSPC as i32) => {
+                Some(OwnCall { struck: true, seen: json!("ENOSPC") })
+            }
+            // Another fault of the same disk came first.
+            Err(_) => None,
+        }
+    }
+}
