@@ -75,6 +75,7 @@ fn inside(resolved: Resolved, dir: &RunDir, args: &RunArgs) -> anyhow::Result<Ju
             faults: resolved.faults,
             dir: dir.clone(),
             harness: this_program()?,
+            capture: None,
             progress,
             interrupt: watch_signals()?,
         };
