@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
-use ordeal_core::{Cluster, EventKind, Fault, Plan, Target, TargetError, Workload};
+use ordeal_core::{Cluster, EventKind, Fault, Plan, Rng, Target, TargetError, Workload};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use crate::cluster::{Dead, Handle, LocalCluster, cluster_spec, nemesis_event};
 use crate::drive::Driver;
 use crate::load::{Clients, LoadError, Source};
 use crate::progress::Totals;
-use crate::sandbox::{Network, SandboxError};
+use crate::sandbox::{Network, SandboxError, Wiring};
 use crate::{Journal, Progress, Recorder, RecorderError, RunDir};
 
 /// Everything a run needs.
@@ -33,6 +33,8 @@ pub struct Audit {
     pub dir: RunDir,
     /// The program to run as a node's init: this binary.
     pub harness: PathBuf,
+    /// The file into which every packet between nodes, and between clients and nodes, goes.
+    pub capture: Option<PathBuf>,
     /// For whoever watches.
     pub progress: Arc<Progress>,
     /// Turns true when the run should end early.
@@ -286,7 +288,7 @@ async fn start_cluster(
             ))),
         };
     }
-    let network = Network::build(spec.nodes.len())?;
+    let network = Network::build(spec.nodes.len(), &wiring(audit))?;
     let (target, dir) = (Arc::clone(&audit.target), audit.dir.clone());
     let (harness, journal) = (audit.harness.clone(), journal.clone());
     let last_acknowledged = Arc::clone(last_acknowledged);
@@ -319,6 +321,18 @@ async fn bring_up(audit: &Audit, handle: &Handle) -> Result<(), RunError> {
             let words = cluster.last_words(id);
             Err(RunError::Start(format!("{} not ready; {words}", unready.join(", "))))
         }
+    }
+}
+
+/// The kernel's bridge, unless something needs the switch, which is slower.
+fn wiring(audit: &Audit) -> Wiring {
+    let needed = audit.capture.is_some() || audit.faults.iter().any(|fault| fault.needs_switch());
+    match needed {
+        true => {
+            let seed = Rng::fork(audit.plan.seed, "switch").next_u64();
+            Wiring::Switch { seed, capture: audit.capture.clone() }
+        }
+        false => Wiring::Bridge,
     }
 }
 

@@ -24,6 +24,7 @@ use ordeal_runner::{Audit, Progress, RunDir, run};
 use tokio::sync::watch;
 
 const PORT: u16 = 7000;
+const CAPTURE: &str = "packets.pcap";
 type Case = fn(&Path);
 
 const CASES: &[(&str, Case)] = &[
@@ -35,6 +36,7 @@ const CASES: &[(&str, Case)] = &[
     ),
     ("a_node_sees_no_disk_but_its_own", a_node_sees_no_disk_but_its_own),
     ("killing_the_harness_leaves_nothing", killing_the_harness_leaves_nothing),
+    ("a_captured_run_goes_through_the_switch", a_captured_run_goes_through_the_switch),
 ];
 
 fn main() -> ExitCode {
@@ -181,6 +183,18 @@ fn killing_the_harness_leaves_nothing(dir: &Path) {
     assert!(read(&run_dir).operations().is_ok(), "what was written can be judged");
 }
 
+fn a_captured_run_goes_through_the_switch(dir: &Path) {
+    let run_dir = dir.join("run");
+    let out = this(&["run", run_dir.to_str().unwrap(), "captured"]).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let capture = std::fs::read(run_dir.join(CAPTURE)).unwrap();
+    // The question whether a node is ready, from the clients to the first node and to the last.
+    for node in [1, 5] {
+        let addresses = [10, 78, 0, 254, 10, 78, 0, node];
+        assert!(capture.windows(8).any(|bytes| bytes == addresses), "nothing to node {node} was captured");
+    }
+}
+
 fn wait_for(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !condition() {
@@ -248,6 +262,7 @@ fn inside(path: &Path, kind: &str) -> ExitCode {
         faults: Vec::new(),
         dir,
         harness: std::env::current_exe().unwrap(),
+        capture: (kind == "captured").then(|| path.join(CAPTURE)),
         progress: Arc::new(Progress::default()),
         interrupt: interrupted,
     };

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::Command;
 
-use ordeal_runner::sandbox::{self, Entered, Network};
+use ordeal_runner::sandbox::{self, Entered, Network, Wiring};
 
 use crate::exit::{Exit, print};
 use crate::resolve::{first_launch, this_program};
@@ -40,7 +40,7 @@ pub(crate) fn probe_sandbox() -> anyhow::Result<Exit> {
         Entered::Outside(Ok(code)) => Ok(Exit::from_code(code)),
         Entered::Outside(Err(signal)) => anyhow::bail!("the sandbox was killed by {signal}"),
         Entered::Inside => {
-            Network::build(2)?;
+            Network::build(2, &Wiring::Bridge)?;
             Ok(Exit::Valid)
         }
     }

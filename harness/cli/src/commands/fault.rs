@@ -105,6 +105,7 @@ fn inside(args: &FaultTestArgs, mut trials: Vec<Trial>, dir: RunDir) -> anyhow::
         faults,
         dir,
         harness: this_program()?,
+        capture: None,
         progress: Arc::new(Progress::default()),
         interrupt: interrupted,
     };

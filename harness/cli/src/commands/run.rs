@@ -78,6 +78,7 @@ fn inside(resolved: Resolved, dir: &RunDir, args: &RunArgs) -> anyhow::Result<Ju
             faults: resolved.faults,
             dir: dir.clone(),
             harness: this_program()?,
+            capture: args.pcap.clone(),
             progress,
             interrupt: watch_signals()?,
         };

@@ -10,10 +10,14 @@ mod enter;
 mod init;
 mod net;
 mod netlink;
+mod offload;
+mod switch;
 
 pub use enter::{Entered, enter};
 pub use init::{INIT_COMMAND, THIS_PROGRAM, init_main, wrap};
-pub use net::{HARNESS_IP, Network, node_ip};
+pub use net::{HARNESS_IP, Network, Wiring, node_ip};
+
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 
@@ -30,11 +34,37 @@ pub enum SandboxError {
         /// What to do about it.
         remedy: String,
     },
+    /// The file for captured packets cannot be created.
+    #[error("cannot create {}: {error}", path.display())]
+    Capture {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        error: std::io::Error,
+    },
 }
 
 impl SandboxError {
     fn new(action: &'static str, errno: Errno) -> Self {
         SandboxError::Refused { action, errno, remedy: remedy(errno) }
+    }
+
+    /// The switch cannot have its sockets.
+    fn packet_socket(errno: Errno) -> Self {
+        let do_without =
+            "or do without the switch: leave out faults of single links, and the capture of packets";
+        let remedy = match errno {
+            Errno::EAFNOSUPPORT | Errno::ENOPROTOOPT => {
+                format!(
+                    "This kernel has no packet sockets as of Linux 4.20: try `sudo modprobe af_packet`, {do_without}"
+                )
+            }
+            _ => format!(
+                "Inside a container, run it with `--cap-add NET_RAW --security-opt seccomp=unconfined`; elsewhere \
+                 run as root; {do_without}"
+            ),
+        };
+        SandboxError::Refused { action: "open packet sockets for the switch", errno, remedy }
     }
 }
 

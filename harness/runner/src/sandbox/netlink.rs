@@ -87,6 +87,16 @@ impl Message {
     }
 }
 
+/// A virtual cable: a pair of linked interfaces, one here and one in another network namespace.
+pub(super) struct Veth<'a> {
+    /// The interface here.
+    pub(super) name: String,
+    /// The interface there.
+    pub(super) peer: &'static str,
+    pub(super) peer_network: BorrowedFd<'a>,
+    pub(super) peer_mac: [u8; 6],
+}
+
 /// A netlink socket of the network namespace in which it was opened.
 pub(super) struct Netlink {
     socket: OwnedFd,
@@ -129,32 +139,25 @@ impl Netlink {
         self.ask(message.name(IFLA_IFNAME, name).nested(IFLA_LINKINFO, |m| m.name(IFLA_INFO_KIND, "bridge")))
     }
 
-    /// A pair of linked interfaces: `name` here, as a port of the bridge `master` and up, and `peer` with
-    /// the hardware address `mac` in another network namespace.
-    pub(super) fn add_veth(
-        &self,
-        name: &str,
-        master: u32,
-        peer: &str,
-        peer_network: BorrowedFd<'_>,
-        mac: [u8; 6],
-    ) -> nix::Result<()> {
-        let network = peer_network.as_raw_fd() as u32;
-        let message = Message::new(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL)
+    /// Lays a cable; its end here is a port of the bridge `master`, if there is one, and up.
+    pub(super) fn add_veth(&self, veth: &Veth<'_>, master: Option<u32>) -> nix::Result<()> {
+        let network = veth.peer_network.as_raw_fd() as u32;
+        let mut message = Message::new(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL)
             .link(0, IFF_UP)
-            .name(IFLA_IFNAME, name)
-            .attribute(IFLA_MASTER, &master.to_ne_bytes())
-            .nested(IFLA_LINKINFO, |m| {
-                m.name(IFLA_INFO_KIND, "veth").nested(IFLA_INFO_DATA, |m| {
-                    m.nested(VETH_INFO_PEER, |m| {
-                        m.link(0, 0)
-                            .name(IFLA_IFNAME, peer)
-                            .attribute(IFLA_ADDRESS, &mac)
-                            .attribute(IFLA_NET_NS_FD, &network.to_ne_bytes())
-                    })
+            .name(IFLA_IFNAME, &veth.name);
+        if let Some(master) = master {
+            message = message.attribute(IFLA_MASTER, &master.to_ne_bytes());
+        }
+        self.ask(message.nested(IFLA_LINKINFO, |m| {
+            m.name(IFLA_INFO_KIND, "veth").nested(IFLA_INFO_DATA, |m| {
+                m.nested(VETH_INFO_PEER, |m| {
+                    m.link(0, 0)
+                        .name(IFLA_IFNAME, veth.peer)
+                        .attribute(IFLA_ADDRESS, &veth.peer_mac)
+                        .attribute(IFLA_NET_NS_FD, &network.to_ne_bytes())
                 })
-            });
-        self.ask(message)
+            })
+        }))
     }
 
     pub(super) fn add_address(&self, index: u32, ip: Ipv4Addr, prefix_bits: u8) -> nix::Result<()> {
