@@ -9,8 +9,8 @@
 //! before and after, which is compared with the harness's clock (check.rs). After healing the same.
 //! Not skewed: system calls that bypass the vDSO, times of files, time stamps of packets, timers of the
 //! kernel (but see launch.rs).
-//! Source: the skewing of single processes by their vDSO is described in the documentation of chaos-mesh
-//! (`TimeChaos`); vdso(7), ptrace(2).
+//! Source: vdso(7), ptrace(2); patching the vDSO of single processes is how chaos-mesh's `TimeChaos` works;
+//! step and strobe are Jepsen's `bump-time` and `strobe-time`.
 
 mod args;
 mod check;

@@ -207,7 +207,9 @@ async fn steps_bite_and_heal(cluster: &TestCluster, kind: &str) {
     assert_eq!(threads("clock-watch") + threads("clock-strobe") + threads("clock-trace"), 0);
     let notes = cluster.notes.lock().expect("not poisoned");
     assert!(
-        notes.iter().any(|(f, note)| *f == "clock-offset" && note["node"] == 0 && note["measured"] == true)
+        notes
+            .iter()
+            .any(|(f, note)| *f == "clock-offset" && note["node"] == "n1" && note["measured"] == true)
     );
 }
 

@@ -95,7 +95,11 @@ pub(super) fn check(
     let right = witnesses.iter().all(|w| w.verdict == Some(true));
     let bites = order.is_none() || witnesses.iter().any(|w| chosen.contains(&w.member.node));
     if let Some(log) = log {
-        sample(&witnesses, log);
+        // After healing, `nodes` are those that were skewed.
+        let of_interest = |node: &usize| order.is_none() || chosen.contains(node);
+        for (node, reading) in readings(&witnesses).into_iter().filter(|(node, _)| of_interest(node)) {
+            log.sample(node, reading.realtime.offset_ns, reading.monotonic.offset_ns, true);
+        }
     }
     Ok(Checked { proved: right && bites, seen: to_json(&witnesses, chosen) })
 }
@@ -210,12 +214,6 @@ impl Witness {
 /// The last reading of one process of each node that was measured.
 fn readings(witnesses: &[Witness]) -> BTreeMap<usize, Reading> {
     witnesses.iter().rev().filter_map(|w| Some((w.member.node, w.reading?))).collect()
-}
-
-fn sample(witnesses: &[Witness], log: &Log) {
-    for (node, reading) in readings(witnesses) {
-        log.sample(node, reading.realtime.offset_ns, reading.monotonic.offset_ns, true);
-    }
 }
 
 fn to_json(witnesses: &[Witness], chosen: &[usize]) -> Value {

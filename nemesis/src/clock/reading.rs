@@ -21,6 +21,7 @@ pub(super) struct Off {
 
 impl Off {
     /// From a reading between two true ones.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "nothing can be read there"))]
     pub(super) fn between(before_ns: i64, shown_ns: i64, after_ns: i64) -> Self {
         let at_ns = before_ns + (after_ns - before_ns) / 2;
         Off { at_ns, offset_ns: shown_ns - at_ns, error_ns: (after_ns - before_ns) / 2 + 1 }

@@ -185,7 +185,7 @@ impl Clocks {
             prepared.nodes.iter().map(AsRef::as_ref).filter(|n| skew.nodes.contains(&n.index)).collect();
         chosen.iter().for_each(|node| node.page.set(Setting::default()));
         let Checked { proved, seen } = check(&chosen, &[], None, Some(&skew.log))?;
-        let samples = skew.log.take_samples();
+        let samples = skew.log.take_samples(|node| prepared.nodes.get(node).map(|node| node.id.clone()));
         if proved {
             *in_force = None;
         }

@@ -109,11 +109,11 @@ impl Log {
     }
 
     /// Takes the samples out, as they are noted in the history.
-    pub(super) fn take_samples(&self) -> Vec<Value> {
+    pub(super) fn take_samples(&self, name: impl Fn(usize) -> Option<String>) -> Vec<Value> {
         let samples = std::mem::take(&mut self.lock().samples);
         let to_json = |s: Sample| {
             json!({
-                "node": s.node,
+                "node": name(s.node),
                 "at_ms_after_inject": s.after.as_millis() as u64,
                 "offset_us": s.offset_ns / 1_000,
                 "monotonic_offset_us": s.monotonic_offset_ns / 1_000,
