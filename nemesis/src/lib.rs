@@ -12,19 +12,24 @@
 //!
 //! After an error from `inject`, `heal` must be called like after a success: the fault may be half there.
 
+mod ends;
+mod in_force;
 mod kill;
+mod link;
 mod machine;
 mod netns;
 mod partition;
 mod pause;
 mod processes;
 mod schedule;
+mod sockets;
 mod whom;
 
 use std::sync::Arc;
 
 use ordeal_core::{Fault, Machine};
 
+pub use in_force::InForce;
 pub use machine::machine;
 pub use schedule::schedule;
 
@@ -35,6 +40,8 @@ pub struct Arsenal {
     pub machine: Machine,
     /// Whether clock faults skew the monotonic clock as well, which no real kernel ever does.
     pub clock_monotonic: bool,
+    /// What is in force on which links.
+    pub in_force: InForce,
 }
 
 /// Kinds that belong together: their names stand for all of theirs on the command line.
@@ -91,15 +98,24 @@ pub struct Kind {
 }
 
 use Excludes::{Lives, Nothing};
-use Group::{Network, Process};
-use Severity::Survivable;
+use Group::{Link, Network, Process};
+use Severity::{Damaging, Survivable};
 
 /// The registry. A new fault is one file and one line here.
 #[rustfmt::skip]
-static KINDS: [Kind; 3] = [
+static KINDS: [Kind; 12] = [
     Kind { name: kill::NAME, about: kill::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: kill::build },
     Kind { name: pause::NAME, about: pause::ABOUT, group: Process, excludes: Lives, severity: Survivable, build: pause::build },
     Kind { name: partition::NAME, about: partition::ABOUT, group: Network, excludes: Nothing, severity: Survivable, build: partition::build },
+    Kind { name: link::DELAY.name, about: link::DELAY.about, group: Link, excludes: Nothing, severity: Survivable, build: |a| link::build(&link::DELAY, a) },
+    Kind { name: link::LOSS.name, about: link::LOSS.about, group: Link, excludes: Nothing, severity: Survivable, build: |a| link::build(&link::LOSS, a) },
+    Kind { name: link::DUPLICATE.name, about: link::DUPLICATE.about, group: Link, excludes: Nothing, severity: Survivable, build: |a| link::build(&link::DUPLICATE, a) },
+    Kind { name: link::REORDER.name, about: link::REORDER.about, group: Link, excludes: Nothing, severity: Survivable, build: |a| link::build(&link::REORDER, a) },
+    Kind { name: link::CORRUPT.name, about: link::CORRUPT.about, group: Link, excludes: Nothing, severity: Survivable, build: |a| link::build(&link::CORRUPT, a) },
+    Kind { name: link::CORRUPT_UNDETECTED.name, about: link::CORRUPT_UNDETECTED.about, group: Link, excludes: Nothing, severity: Damaging, build: |a| link::build(&link::CORRUPT_UNDETECTED, a) },
+    Kind { name: link::RATE.name, about: link::RATE.about, group: Link, excludes: Nothing, severity: Survivable, build: |a| link::build(&link::RATE, a) },
+    Kind { name: link::FLAP.name, about: link::FLAP.about, group: Link, excludes: Nothing, severity: Survivable, build: |a| link::build(&link::FLAP, a) },
+    Kind { name: link::RESET.name, about: link::RESET.about, group: Link, excludes: Nothing, severity: Survivable, build: |a| link::build(&link::RESET, a) },
 ];
 
 /// All kinds of fault.

@@ -1,14 +1,15 @@
 //! The faults against real processes and real networks, in namespaces made for each test.
 
 mod cluster;
+mod links;
+mod partitions;
 
-use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster::{CLIENT, TestCluster, arrives, sandboxed, say, until};
+use cluster::{TestCluster, sandboxed, say, until};
 use ordeal_core::{Cluster, Fault, FaultStep, Machine, Probe};
-use ordeal_nemesis::{Arsenal, find, machine};
+use ordeal_nemesis::{Arsenal, find};
 use serde_json::{Value, json};
 
 /// Does nothing.
@@ -42,69 +43,6 @@ async fn heal(fault: &dyn Fault, cluster: &TestCluster) -> Probe {
     let probe = fault.heal(cluster).await.expect("healed");
     say(&format!("  {} heal {:.1?}: {}", fault.name(), start.elapsed(), probe.seen));
     probe
-}
-
-/// Injects shape after shape, and compares what the probe says with datagrams of our own.
-async fn partitions_bite_and_heal(machine: &Machine, mechanism: &str) {
-    let mut cluster = TestCluster::started(5, IDLE);
-    cluster.primaries = Some(vec![3]);
-    let fault = build("partition", machine);
-    assert!(!fault.probe(&cluster).await.proved, "nothing is cut yet");
-    assert!(heal(&*fault, &cluster).await.proved, "healing needs no injection");
-
-    let sockets: Vec<UdpSocket> = (0..5).map(|node| cluster.socket(node)).collect();
-    let client = UdpSocket::bind((CLIENT, 0)).expect("a socket");
-    for args in [
-        json!({"shape": "halves", "left": [0, 1]}),
-        json!({"shape": "one", "node": 2}),
-        json!({"shape": "majority-ring", "order": [3, 1, 0, 4, 2]}),
-        json!({"shape": "bridge", "node": 0, "left": [1, 2]}),
-        json!({"shape": "one-way", "from": [0], "to": [1, 2, 3, 4]}),
-        json!({"shape": "primary"}),
-        json!({"shape": "cut", "pairs": [[0, 1], [4, 2]]}),
-    ] {
-        let (installed, probe) = inject(&*fault, &cluster, args.clone()).await.expect("injected");
-        assert!(probe.proved, "{args}: {}", probe.seen);
-        assert_eq!(installed["mechanism"], mechanism);
-        assert_eq!(probe.seen["blocked"], installed["cut"]);
-        if args["shape"] == "primary" {
-            assert_eq!(installed["primaries"], json!([3]));
-        }
-        let cut: Vec<(usize, usize)> = serde_json::from_value(installed["cut"].clone()).expect("links");
-        let (from, to) = cut[0];
-        assert!(!arrives(&sockets[from], &sockets[to]), "{args}");
-        assert_eq!(arrives(&sockets[to], &sockets[from]), !cut.contains(&(to, from)), "{args}");
-        assert!(sockets.iter().all(|node| arrives(&client, node) && arrives(node, &client)), "{args}");
-    }
-    for _ in 0..2 {
-        assert!(heal(&*fault, &cluster).await.proved);
-        assert!(arrives(&sockets[0], &sockets[1]) && arrives(&sockets[4], &sockets[2]));
-    }
-    assert!(!fault.probe(&cluster).await.proved, "nothing is cut any more");
-
-    // During an election nobody is primary; the fault still bites.
-    cluster.primaries = Some(Vec::new());
-    let (_, probe) = inject(&*fault, &cluster, json!({"shape": "primary"})).await.expect("someone is taken");
-    assert!(probe.proved);
-    assert!(heal(&*fault, &cluster).await.proved);
-}
-
-#[test]
-fn partitions_by_iptables_bite_and_heal() {
-    sandboxed("partitions_by_iptables_bite_and_heal", async {
-        let machine = machine();
-        if machine.iptables_restore.is_none() {
-            return say("  skipped, iptables-restore is not installed here");
-        }
-        partitions_bite_and_heal(&machine, "iptables").await;
-    });
-}
-
-#[test]
-fn partitions_by_the_fabric_bite_and_heal() {
-    sandboxed("partitions_by_the_fabric_bite_and_heal", async {
-        partitions_bite_and_heal(&Machine::default(), "built-in").await;
-    });
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn choose_faults(resolved: &mut Resolved, asked: Option<&str>, scheduled: bool) 
 /// Builds each kind once; one that this machine or cluster does not allow is refused with its reason.
 fn build_faults(names: &[String], machine: &Machine, nodes: usize) -> anyhow::Result<Vec<Arc<dyn Fault>>> {
     let mut faults: Vec<Arc<dyn Fault>> = Vec::new();
-    let arsenal = Arc::new(Arsenal { machine: machine.clone(), clock_monotonic: false });
+    let arsenal = Arc::new(Arsenal { machine: machine.clone(), clock_monotonic: false, ..Arsenal::default() });
     for name in names {
         let Some(kind) = ordeal_nemesis::find(name) else {
             let known: Vec<_> = ordeal_nemesis::all().iter().map(|kind| kind.name).collect();
