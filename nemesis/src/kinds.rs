@@ -9,8 +9,8 @@ use crate::disk_faults::damage::{bit_rot, truncate};
 use crate::disk_faults::rules::{bit_flip, disk_error, disk_full, slow_disk};
 use crate::disk_faults::{crash_point, power_loss, rollback};
 use crate::{
-    Arsenal, clock, crash_at_line, crash_loop, fd_limit, kill, memory_limit, partition, pause, restart_with,
-    rolling_restart, slow_process,
+    Arsenal, clock, crash_at_line, crash_loop, fd_limit, kill, link, memory_limit, partition, pause,
+    restart_with, rolling_restart, slow_process,
 };
 
 /// Kinds that belong together: their names stand for all of theirs on the command line.
@@ -98,7 +98,7 @@ const fn kind(
 #[rustfmt::skip]
 static KINDS: &[Kind] = {
     use Excludes::{Clocks, Lives, Nothing};
-    use Group::{Clock, Disk, Network, Process};
+    use Group::{Clock, Disk, Link, Network, Process};
     use Severity::{Damaging, OnRequest, Survivable};
     &[
         kind((kill::NAME, kill::ABOUT), Process, Lives, Survivable, kill::build),
@@ -111,6 +111,15 @@ static KINDS: &[Kind] = {
         kind((fd_limit::NAME, fd_limit::ABOUT), Process, Lives, Survivable, fd_limit::build),
         kind((crash_at_line::NAME, crash_at_line::ABOUT), Process, Lives, OnRequest, crash_at_line::build),
         kind((partition::NAME, partition::ABOUT), Network, Nothing, Survivable, partition::build),
+        kind((link::DELAY.name, link::DELAY.about), Link, Nothing, Survivable, |arsenal| link::build(&link::DELAY, arsenal)),
+        kind((link::LOSS.name, link::LOSS.about), Link, Nothing, Survivable, |arsenal| link::build(&link::LOSS, arsenal)),
+        kind((link::DUPLICATE.name, link::DUPLICATE.about), Link, Nothing, Survivable, |arsenal| link::build(&link::DUPLICATE, arsenal)),
+        kind((link::REORDER.name, link::REORDER.about), Link, Nothing, Survivable, |arsenal| link::build(&link::REORDER, arsenal)),
+        kind((link::CORRUPT.name, link::CORRUPT.about), Link, Nothing, Survivable, |arsenal| link::build(&link::CORRUPT, arsenal)),
+        kind((link::CORRUPT_UNDETECTED.name, link::CORRUPT_UNDETECTED.about), Link, Nothing, Damaging, |arsenal| link::build(&link::CORRUPT_UNDETECTED, arsenal)),
+        kind((link::RATE.name, link::RATE.about), Link, Nothing, Survivable, |arsenal| link::build(&link::RATE, arsenal)),
+        kind((link::FLAP.name, link::FLAP.about), Link, Nothing, Survivable, |arsenal| link::build(&link::FLAP, arsenal)),
+        kind((link::RESET.name, link::RESET.about), Link, Nothing, Survivable, |arsenal| link::build(&link::RESET, arsenal)),
         kind((clock::STEP, clock::STEP_ABOUT), Clock, Clocks, Survivable, clock::build_step),
         kind((clock::STROBE, clock::STROBE_ABOUT), Clock, Clocks, Survivable, clock::build_strobe),
         kind((clock::DRIFT, clock::DRIFT_ABOUT), Clock, Clocks, Survivable, clock::build_drift),

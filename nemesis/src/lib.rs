@@ -18,10 +18,13 @@ mod crash_at_line;
 mod crash_loop;
 mod disk;
 mod disk_faults;
+mod ends;
 mod fd_limit;
+mod in_force;
 mod kill;
 mod kinds;
 mod limits;
+mod link;
 mod lives;
 mod machine;
 mod memory_limit;
@@ -34,6 +37,7 @@ mod restart_with;
 mod rolling_restart;
 mod schedule;
 mod slow_process;
+mod sockets;
 mod sweep;
 mod whom;
 
@@ -41,6 +45,7 @@ use ordeal_core::Machine;
 
 pub use clock::Clocks;
 pub use disk::Disks;
+pub use in_force::InForce;
 pub use kinds::{Excludes, Group, Kind, Severity, all, find};
 pub use machine::machine;
 pub use schedule::{Asked, Clause, Setting, When, once_at_a_time, parse, schedule};
@@ -56,4 +61,6 @@ pub struct Arsenal {
     pub clocks: Clocks,
     /// The disks, which several kinds spoil.
     pub disks: Disks,
+    /// What is in force on which links.
+    pub in_force: InForce,
 }

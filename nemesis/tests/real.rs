@@ -1,13 +1,13 @@
 //! The faults against real processes and real networks, in namespaces made for each test.
 
 mod cluster;
+mod links;
+mod partitions;
 
-use std::net::UdpSocket;
 use std::time::Duration;
 
-use cluster::{CLIENT, TestCluster, arrives, build, heal, inject, sandboxed, say, until};
+use cluster::{TestCluster, build, heal, inject, sandboxed, until};
 use ordeal_core::{Cluster, Machine};
-use ordeal_nemesis::machine;
 use serde_json::json;
 
 /// Does nothing.
@@ -17,69 +17,6 @@ const DAEMONS: &str = "setsid sleep 1000 & (setsid sh -c 'sleep 1000 & sleep 100
 /// Three that compute; one of them starts a process as often as it can.
 const BUSY: &str = "setsid sh -c 'while :; do :; done' & (setsid sh -c 'while :; do /bin/true; done' &)
     while :; do :; done";
-
-/// Injects shape after shape, and compares what the probe says with datagrams of our own.
-async fn partitions_bite_and_heal(machine: &Machine, mechanism: &str) {
-    let mut cluster = TestCluster::started(5, IDLE);
-    cluster.primaries = Some(vec![3]);
-    let fault = build("partition", machine);
-    assert!(!fault.probe(&cluster).await.proved, "nothing is cut yet");
-    assert!(heal(&*fault, &cluster).await.proved, "healing needs no injection");
-
-    let sockets: Vec<UdpSocket> = (0..5).map(|node| cluster.socket(node)).collect();
-    let client = UdpSocket::bind((CLIENT, 0)).expect("a socket");
-    for args in [
-        json!({"shape": "halves", "left": [0, 1]}),
-        json!({"shape": "one", "node": 2}),
-        json!({"shape": "majority-ring", "order": [3, 1, 0, 4, 2]}),
-        json!({"shape": "bridge", "node": 0, "left": [1, 2]}),
-        json!({"shape": "one-way", "from": [0], "to": [1, 2, 3, 4]}),
-        json!({"shape": "primary"}),
-        json!({"shape": "cut", "pairs": [[0, 1], [4, 2]]}),
-    ] {
-        let (installed, probe) = inject(&*fault, &cluster, args.clone()).await.expect("injected");
-        assert!(probe.proved, "{args}: {}", probe.seen);
-        assert_eq!(installed["mechanism"], mechanism);
-        assert_eq!(probe.seen["blocked"], installed["cut"]);
-        if args["shape"] == "primary" {
-            assert_eq!(installed["primaries"], json!([3]));
-        }
-        let cut: Vec<(usize, usize)> = serde_json::from_value(installed["cut"].clone()).expect("links");
-        let (from, to) = cut[0];
-        assert!(!arrives(&sockets[from], &sockets[to]), "{args}");
-        assert_eq!(arrives(&sockets[to], &sockets[from]), !cut.contains(&(to, from)), "{args}");
-        assert!(sockets.iter().all(|node| arrives(&client, node) && arrives(node, &client)), "{args}");
-    }
-    for _ in 0..2 {
-        assert!(heal(&*fault, &cluster).await.proved);
-        assert!(arrives(&sockets[0], &sockets[1]) && arrives(&sockets[4], &sockets[2]));
-    }
-    assert!(!fault.probe(&cluster).await.proved, "nothing is cut any more");
-
-    // During an election nobody is primary; the fault still bites.
-    cluster.primaries = Some(Vec::new());
-    let (_, probe) = inject(&*fault, &cluster, json!({"shape": "primary"})).await.expect("someone is taken");
-    assert!(probe.proved);
-    assert!(heal(&*fault, &cluster).await.proved);
-}
-
-#[test]
-fn partitions_by_iptables_bite_and_heal() {
-    sandboxed("partitions_by_iptables_bite_and_heal", async {
-        let machine = machine();
-        if machine.iptables_restore.is_none() {
-            return say("  skipped, iptables-restore is not installed here");
-        }
-        partitions_bite_and_heal(&machine, "iptables").await;
-    });
-}
-
-#[test]
-fn partitions_by_the_fabric_bite_and_heal() {
-    sandboxed("partitions_by_the_fabric_bite_and_heal", async {
-        partitions_bite_and_heal(&Machine::default(), "built-in").await;
-    });
-}
 
 #[test]
 fn an_iptables_that_does_not_work_is_replaced_and_the_reason_recorded() {

@@ -225,7 +225,7 @@ mod tests {
             ip: std::net::Ipv4Addr::new(10, 78, 0, index as u8 + 1),
             data_dir: PathBuf::from(format!("/run/n{}", index + 1)),
         };
-        ClusterSpec { nodes: (0..2).map(node).collect() }
+        ClusterSpec { nodes: (0..2).map(node).collect(), clients: std::net::Ipv4Addr::new(10, 78, 0, 254) }
     }
 
     #[test]

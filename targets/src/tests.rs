@@ -20,7 +20,7 @@ fn cluster(nodes: usize) -> ClusterSpec {
         ip: Ipv4Addr::new(10, 78, 0, index as u8 + 1),
         data_dir: PathBuf::from(format!("/run/n{}", index + 1)),
     };
-    ClusterSpec { nodes: (0..nodes).map(node).collect() }
+    ClusterSpec { nodes: (0..nodes).map(node).collect(), clients: Ipv4Addr::new(10, 78, 0, 254) }
 }
 
 fn refusal(entry: &Entry, config: &Config) -> String {

@@ -36,6 +36,8 @@ pub struct NodeSpec {
 pub struct ClusterSpec {
     /// The nodes in order.
     pub nodes: Vec<NodeSpec>,
+    /// The address from which clients talk to them.
+    pub clients: Ipv4Addr,
 }
 
 /// How to start a node's process.

@@ -15,7 +15,7 @@ use ordeal_core::{
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::sandbox::{Network, node_ip, wrap};
+use crate::sandbox::{HARNESS_IP, Network, node_ip, wrap};
 use crate::{Journal, RunDir};
 
 /// So many of a node's last lines are kept in the history when it dies unexpectedly.
@@ -38,7 +38,7 @@ pub fn cluster_spec(nodes: usize, dir: &RunDir) -> ClusterSpec {
         let data_dir = dir.node(&id).join("data");
         NodeSpec { index, ip: node_ip(index), id, data_dir }
     };
-    ClusterSpec { nodes: (0..nodes).map(node).collect() }
+    ClusterSpec { nodes: (0..nodes).map(node).collect(), clients: HARNESS_IP }
 }
 
 /// The processes of a system under audit.

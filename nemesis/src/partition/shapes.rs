@@ -1,21 +1,24 @@
 //! The shapes of partitions, as they stand in a plan, and which directed links each one cuts.
 //!
-//! The shapes are those of Jepsen's `nemesis.clj`. One differs: in its ring each node *hears* a majority,
-//! which with an even majority is not the same as being heard, and over TCP a link that is cut one way is
-//! dead both ways. Ours is symmetric, and so needs four nodes; with three, `bridge` is the same thing.
+//! The shapes are those of Jepsen's `nemesis.clj` and `nemesis/combined.clj`. One differs: in its ring each
+//! node *hears* a majority, which with an even majority is not the same as being heard, and over TCP a link
+//! that is cut one way is dead both ways. Ours is symmetric, and so needs four nodes; with three, `bridge` is
+//! the same thing.
 
 use std::collections::BTreeSet;
 
-use ordeal_core::Rng;
+use ordeal_core::End;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::variants::{OneWay, Variant};
+use crate::ends::Links;
 use crate::whom;
 
-/// Directed links `(from, to)` whose packets vanish.
+/// Directed links `(from, to)` between nodes.
 pub(crate) type Cuts = BTreeSet<(usize, usize)>;
 
-/// A partition as it stands in a plan. The right side is always everyone who is not named.
+/// A partition as it stands in a plan. Whoever is not named is together on one further side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "shape", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Shape {
@@ -23,6 +26,15 @@ pub(crate) enum Shape {
     Halves { left: Vec<usize> },
     /// Two sides, drawn.
     RandomHalves { left: Vec<usize> },
+    /// Two sides, the named one a drawn minority of two or more.
+    Minority { left: Vec<usize> },
+    /// Two sides, the named one a drawn majority, as small as one can be.
+    Majority { left: Vec<usize> },
+    /// Two sides, the named one as many as can be and still less than a third: what a system that bears
+    /// liars must bear.
+    MinorityThird { left: Vec<usize> },
+    /// Any number of sides.
+    Sides { sides: Vec<Vec<usize>> },
     /// One node alone.
     One { node: usize },
     /// In this circle, each node reaches only its nearest neighbours on both sides: as few as make a
@@ -38,61 +50,18 @@ pub(crate) enum Shape {
     Cut { pairs: Vec<(usize, usize)> },
 }
 
-const EXPECTED: &str = r#"expected one of {"shape":"halves","left":[0,1]}, {"shape":"random-halves","left":[3,1]}, {"shape":"one","node":2}, {"shape":"majority-ring","order":[3,1,0,4,2]}, {"shape":"bridge","node":0,"left":[1,2]}, {"shape":"one-way","from":[0],"to":[1,2]}, {"shape":"primary"}, {"shape":"cut","pairs":[[0,1],[1,0]]}"#;
+const EXPECTED: &str = r#"expected one of {"shape":"halves","left":[0,1]}, {"shape":"random-halves","left":[3,1]}, {"shape":"minority","left":[1,2]}, {"shape":"majority","left":[0,2,3]}, {"shape":"minority-third","left":[2]}, {"shape":"sides","sides":[[0,1],[2],[3,4]]}, {"shape":"one","node":2}, {"shape":"majority-ring","order":[3,1,0,4,2]}, {"shape":"bridge","node":0,"left":[1,2]}, {"shape":"one-way","from":[0],"to":[1,2]}, {"shape":"primary"}, {"shape":"cut","pairs":[[0,1],[1,0]]}"#;
 
-/// All directed links between so many nodes.
-pub(crate) fn pairs(nodes: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..nodes).flat_map(move |from| (0..nodes).filter(move |&to| to != from).map(move |to| (from, to)))
-}
-
-/// Draws a shape that a cluster of this size (two or more) can have. Those that leave a minority on its
-/// own, or take the primary away, come more often: a node that goes on alone is where promises break.
-pub(crate) fn draw(rng: &mut Rng, nodes: usize, has_primary: bool) -> Shape {
-    type Draw = fn(&mut Rng, usize) -> Shape;
-    let mut shapes: Vec<(usize, Draw)> = vec![
-        (1, |_, nodes| Shape::Halves { left: (0..nodes / 2).collect() }),
-        (3, |rng, nodes| Shape::RandomHalves { left: whom::some(rng, nodes, nodes / 2) }),
-        (3, |rng, nodes| Shape::One { node: rng.below(nodes as u64) as usize }),
-        (2, draw_one_way),
-    ];
-    if nodes >= 3 {
-        shapes.push((1, draw_bridge));
-    }
-    if nodes >= 4 {
-        shapes.push((1, |rng, nodes| {
-            let mut order: Vec<usize> = (0..nodes).collect();
-            rng.shuffle(&mut order);
-            Shape::MajorityRing { order }
-        }));
-    }
-    if has_primary {
-        shapes.push((3, |_, _| Shape::Primary {}));
-    }
-    let lots: Vec<Draw> =
-        shapes.iter().flat_map(|&(weight, draw)| std::iter::repeat_n(draw, weight)).collect();
-    let draw = *rng.pick(&lots);
-    draw(rng, nodes)
-}
-
-/// One node or half of them against the others, muted or deafened.
-fn draw_one_way(rng: &mut Rng, nodes: usize) -> Shape {
-    let count = *rng.pick(&[1, nodes / 2]);
-    let some = whom::some(rng, nodes, count);
-    let others = others(&some, nodes);
-    if rng.chance(0.5) {
-        Shape::OneWay { from: some, to: others }
-    } else {
-        Shape::OneWay { from: others, to: some }
-    }
-}
-
-fn draw_bridge(rng: &mut Rng, nodes: usize) -> Shape {
-    let node = rng.below(nodes as u64) as usize;
-    let mut left = others(&[node], nodes);
-    rng.shuffle(&mut left);
-    left.truncate((nodes - 1) / 2);
-    left.sort_unstable();
-    Shape::Bridge { node, left }
+/// What a shape comes to among so many nodes.
+enum Split {
+    /// Nodes of different sides do not reach each other; who is on none reaches all.
+    Sides(Vec<Vec<usize>>),
+    /// Nodes that are more than `reach` steps apart in this circle do not reach each other.
+    Ring { order: Vec<usize>, reach: usize },
+    /// These links, in one direction; the first side is the one named first.
+    OneWay { from: Vec<usize>, to: Vec<usize> },
+    /// These links.
+    Links(Cuts),
 }
 
 impl Shape {
@@ -107,38 +76,63 @@ impl Shape {
         serde_json::to_value(self).unwrap_or_default()
     }
 
-    /// The links it cuts between so many nodes; at least one. `primaries` only matters to that shape.
-    pub(crate) fn cuts(&self, nodes: usize, primaries: &[usize]) -> Result<Cuts, String> {
-        let cuts = self.resolve(nodes, primaries).map_err(|why| format!("{why}; in {}", self.to_args()))?;
-        if cuts.is_empty() {
+    /// The links it cuts between so many nodes, and with clients if the variant says so; at least one.
+    /// `primaries` only matters to that shape.
+    pub(crate) fn cuts(&self, variant: &Variant, nodes: usize, primaries: &[usize]) -> Result<Links, String> {
+        let links = self.split(nodes, primaries).and_then(|split| {
+            let node = |(from, to)| (End::Node(from), End::Node(to));
+            let mut links: Links = split.cuts(nodes, variant.one_way)?.into_iter().map(node).collect();
+            if variant.clients {
+                let directions = split.directions(variant.one_way);
+                for node in split.weaker()? {
+                    links.extend(directions.0.then_some((End::Clients, End::Node(node))));
+                    links.extend(directions.1.then_some((End::Node(node), End::Clients)));
+                }
+            }
+            Ok(links)
+        });
+        let links = links.map_err(|why| format!("{why}; in {}", self.to_args()))?;
+        if links.is_empty() {
             return Err(format!("{} cuts nothing among {nodes} nodes", self.to_args()));
         }
-        Ok(cuts)
+        Ok(links)
     }
 
-    fn resolve(&self, nodes: usize, primaries: &[usize]) -> Result<Cuts, String> {
+    fn split(&self, nodes: usize, primaries: &[usize]) -> Result<Split, String> {
         match self {
-            Shape::Halves { left } | Shape::RandomHalves { left } => {
-                let left = whom::checked(left, nodes)?;
-                Ok(both_ways(&left, &others(&left, nodes)))
+            Shape::Halves { left }
+            | Shape::RandomHalves { left }
+            | Shape::Minority { left }
+            | Shape::Majority { left }
+            | Shape::MinorityThird { left } => sides(vec![left.clone()], nodes),
+            Shape::Sides { sides: named } => sides(named.clone(), nodes),
+            Shape::One { node } => sides(vec![vec![*node]], nodes),
+            Shape::Primary {} => {
+                let primaries = whom::checked(primaries, nodes)?;
+                sides(primaries.into_iter().map(|primary| vec![primary]).collect(), nodes)
             }
-            Shape::One { node } => alone(&[*node], nodes),
-            Shape::Primary {} => alone(primaries, nodes),
-            Shape::MajorityRing { order } => ring(order, nodes),
+            Shape::MajorityRing { order } => {
+                if order.len() != nodes || whom::checked(order, nodes)?.len() != nodes {
+                    return Err(format!("the order must name each of the {nodes} nodes once"));
+                }
+                // A majority is nodes/2 + 1; without the node itself, half of that to each side, rounded up.
+                Ok(Split::Ring { order: order.clone(), reach: (nodes / 2).div_ceil(2) })
+            }
             Shape::Bridge { node, left } => {
-                let left = whom::checked(left, nodes)?;
+                let mut left = whom::checked(left, nodes)?;
                 if left.contains(node) {
                     return Err(format!("the bridge, node {node}, cannot be on a side"));
                 }
-                let mut not_right = left.clone();
-                not_right.extend(whom::checked(&[*node], nodes)?);
-                Ok(both_ways(&left, &others(&not_right, nodes)))
+                whom::checked(&[*node], nodes)?;
+                let right = others(&[&left[..], &[*node]].concat(), nodes);
+                left.sort_unstable();
+                Ok(Split::Sides(vec![left, right]))
             }
             Shape::OneWay { from, to } => {
                 let (from, to) = (whom::checked(from, nodes)?, whom::checked(to, nodes)?);
                 match from.iter().find(|node| to.contains(node)) {
                     Some(node) => Err(format!("node {node} cannot be on both sides")),
-                    None => Ok(one_way(&from, &to)),
+                    None => Ok(Split::OneWay { from, to }),
                 }
             }
             Shape::Cut { pairs } => {
@@ -148,55 +142,133 @@ impl Shape {
                         return Err(format!("node {from} cannot be cut off from itself"));
                     }
                 }
-                Ok(pairs.iter().copied().collect())
+                Ok(Split::Links(pairs.iter().copied().collect()))
             }
         }
     }
 }
 
-/// Each of these against all others.
-fn alone(these: &[usize], nodes: usize) -> Result<Cuts, String> {
-    let these = whom::checked(these, nodes)?;
-    Ok(pairs(nodes).filter(|(from, to)| these.contains(from) || these.contains(to)).collect())
-}
-
-fn ring(order: &[usize], nodes: usize) -> Result<Cuts, String> {
-    if order.len() != nodes || whom::checked(order, nodes)?.len() != nodes {
-        return Err(format!("the order must name each of the {nodes} nodes once"));
+/// These sides, and one of whoever is left.
+fn sides(named: Vec<Vec<usize>>, nodes: usize) -> Result<Split, String> {
+    let mut sides = Vec::new();
+    let mut taken: Vec<usize> = Vec::new();
+    for side in named {
+        let side = whom::checked(&side, nodes)?;
+        if let Some(node) = side.iter().find(|node| taken.contains(node)) {
+            return Err(format!("node {node} cannot be on two sides"));
+        }
+        taken.extend(&side);
+        sides.push(side);
     }
-    // A majority is nodes/2 + 1; without the node itself, half of that to each side, rounded up.
-    let reach = (nodes / 2).div_ceil(2);
-    Ok(pairs(nodes)
-        .filter(|(a, b)| {
-            let steps = a.abs_diff(*b);
-            steps.min(nodes - steps) > reach
-        })
-        .map(|(a, b)| (order[a], order[b]))
-        .collect())
+    let rest = others(&taken, nodes);
+    if !rest.is_empty() {
+        sides.push(rest);
+    }
+    Ok(Split::Sides(sides))
 }
 
-fn others(these: &[usize], nodes: usize) -> Vec<usize> {
+impl Split {
+    /// The links between nodes. One way `in`, only those towards the smaller of two sides (of equal ones,
+    /// the one named first); in a ring, those that are shorter with the circle's order, and `out` against it.
+    fn cuts(&self, nodes: usize, one_way: Option<OneWay>) -> Result<Cuts, String> {
+        let wanted = |inward: bool| one_way.is_none_or(|way| (way == OneWay::In) == inward);
+        match self {
+            Split::Sides(sides) => Ok(pairs(nodes)
+                .filter(|(from, to)| {
+                    let rank = |node: &usize| {
+                        let at = sides.iter().position(|side| side.contains(node))?;
+                        Some((sides[at].len(), at))
+                    };
+                    let (from, to) = (rank(from), rank(to));
+                    from.is_some() && to.is_some() && from != to && wanted(to < from)
+                })
+                .collect()),
+            Split::Ring { order, reach } => Ok(pairs(nodes)
+                .filter(|(a, b)| {
+                    let ahead = (b + nodes - a) % nodes;
+                    // Of two that face each other, the way from the first in the order goes with it.
+                    let with = 2 * ahead < nodes || 2 * ahead == nodes && a < b;
+                    ahead.min(nodes - ahead) > *reach && wanted(with)
+                })
+                .map(|(a, b)| (order[a], order[b]))
+                .collect()),
+            Split::OneWay { .. } | Split::Links(_) if one_way.is_some() => {
+                Err("`one_way` is for shapes that cut both ways".to_owned())
+            }
+            Split::OneWay { from, to } => {
+                Ok(from.iter().flat_map(|&from| to.iter().map(move |&to| (from, to))).collect())
+            }
+            Split::Links(links) => Ok(links.clone()),
+        }
+    }
+
+    /// From whom clients are cut off as well: every side but the largest (of equal ones, the one named last);
+    /// of a ring, its first node.
+    fn weaker(&self) -> Result<Vec<usize>, String> {
+        match self {
+            Split::Sides(sides) => {
+                let largest = (0..sides.len()).max_by_key(|&at| (sides[at].len(), at));
+                let weaker = (0..sides.len()).filter(|&at| Some(at) != largest);
+                Ok(weaker.flat_map(|at| sides[at].iter().copied()).collect())
+            }
+            Split::Ring { order, .. } => Ok(order.iter().copied().take(1).collect()),
+            Split::OneWay { from, to } => Ok(if from.len() <= to.len() { from.clone() } else { to.clone() }),
+            Split::Links(_) => {
+                Err("`clients` is for shapes with sides, and single links have none".to_owned())
+            }
+        }
+    }
+
+    /// Whether what clients send to the weaker side is cut, and what they are sent.
+    fn directions(&self, one_way: Option<OneWay>) -> (bool, bool) {
+        match (self, one_way) {
+            (Split::OneWay { from, to }, _) => (from.len() > to.len(), from.len() <= to.len()),
+            (_, Some(way)) => (way == OneWay::In, way == OneWay::Out),
+            (_, None) => (true, true),
+        }
+    }
+}
+
+fn pairs(nodes: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..nodes).flat_map(move |from| (0..nodes).filter(move |&to| to != from).map(move |to| (from, to)))
+}
+
+/// Everyone else.
+pub(crate) fn others(these: &[usize], nodes: usize) -> Vec<usize> {
     (0..nodes).filter(|node| !these.contains(node)).collect()
-}
-
-fn one_way(from: &[usize], to: &[usize]) -> Cuts {
-    from.iter().flat_map(|&from| to.iter().map(move |&to| (from, to))).collect()
-}
-
-fn both_ways(left: &[usize], right: &[usize]) -> Cuts {
-    let mut cuts = one_way(left, right);
-    cuts.extend(one_way(right, left));
-    cuts
 }
 
 #[cfg(test)]
 mod tests {
+    use ordeal_core::Rng;
     use serde_json::json;
 
     use super::*;
 
     fn cuts(args: &Value, nodes: usize) -> Result<Cuts, String> {
-        Shape::parse(args)?.cuts(nodes, &[1])
+        Ok(between(&all_cuts(args, nodes)?))
+    }
+
+    fn all_cuts(args: &Value, nodes: usize) -> Result<Links, String> {
+        let (variant, shape) = Variant::split(args)?;
+        Shape::parse(&shape)?.cuts(&variant, nodes, &[1])
+    }
+
+    /// Those between nodes.
+    fn between(links: &Links) -> Cuts {
+        let nodes = |link: &(End, End)| match *link {
+            (End::Node(from), End::Node(to)) => Some((from, to)),
+            _ => None,
+        };
+        links.iter().filter_map(nodes).collect()
+    }
+
+    /// Those with clients: to the nodes, and from them.
+    fn of_clients(links: &Links) -> (Vec<usize>, Vec<usize>) {
+        let node = |end| if let End::Node(node) = end { Some(node) } else { None };
+        let to = links.iter().filter(|link| link.0 == End::Clients).filter_map(|link| node(link.1));
+        let from = links.iter().filter(|link| link.1 == End::Clients).filter_map(|link| node(link.0));
+        (to.collect(), from.collect())
     }
 
     /// The nodes with which a node can exchange packets both ways, itself included.
@@ -206,7 +278,7 @@ mod tests {
 
     #[test]
     fn halves_do_not_reach_each_other() {
-        for shape in ["halves", "random-halves"] {
+        for shape in ["halves", "random-halves", "minority", "majority", "minority-third"] {
             let cuts = cuts(&json!({"shape": shape, "left": [1, 0]}), 5).unwrap();
             assert_eq!(cuts.len(), 2 * 2 * 3);
             assert_eq!(reach(&cuts, 0, 5), BTreeSet::from([0, 1]));
@@ -219,7 +291,7 @@ mod tests {
         let one = cuts(&json!({"shape": "one", "node": 1}), 3).unwrap();
         assert_eq!(one, Cuts::from([(0, 1), (1, 0), (1, 2), (2, 1)]));
         assert_eq!(cuts(&json!({"shape": "primary"}), 3).unwrap(), one);
-        let both = Shape::Primary {}.cuts(4, &[0, 3]).unwrap();
+        let both = between(&Shape::Primary {}.cuts(&Variant::default(), 4, &[0, 3]).unwrap());
         assert_eq!(
             reach(&both, 0, 4),
             BTreeSet::from([0]),
@@ -232,13 +304,14 @@ mod tests {
     fn in_the_ring_each_reaches_another_majority() {
         for nodes in 4..=11 {
             let order = whom::some(&mut Rng::new(nodes as u64), nodes, nodes);
-            let cuts = Shape::MajorityRing { order }.cuts(nodes, &[]).unwrap();
+            let shape = Shape::MajorityRing { order };
+            let cuts = between(&shape.cuts(&Variant::default(), nodes, &[]).unwrap());
             let majorities: BTreeSet<_> = (0..nodes).map(|node| reach(&cuts, node, nodes)).collect();
             assert_eq!(majorities.len(), nodes, "no two alike");
             assert!(majorities.iter().all(|m| 2 * m.len() > nodes), "{nodes} nodes: {majorities:?}");
             assert!(cuts.iter().all(|&(a, b)| cuts.contains(&(b, a))));
         }
-        assert!(Shape::MajorityRing { order: vec![0, 1, 2] }.cuts(3, &[]).is_err(), "cuts nothing");
+        assert!(cuts(&json!({"shape": "majority-ring", "order": [0, 1, 2]}), 3).is_err(), "cuts nothing");
     }
 
     #[test]
@@ -277,6 +350,12 @@ mod tests {
             (json!({"shape": "bridge", "node": 0, "left": [0]}), "cannot be on a side"),
             (json!({"shape": "one-way", "from": [0], "to": [0, 1]}), "both sides"),
             (json!({"shape": "majority-ring", "order": [0, 1, 1]}), "each of the 3 nodes once"),
+            (json!({"shape": "sides", "sides": [[0, 1], [1]]}), "cannot be on two sides"),
+            (json!({"shape": "sides", "sides": []}), "cuts nothing"),
+            (json!({"shape": "cut", "pairs": [[0, 1]], "one_way": "in"}), "cut both ways"),
+            (json!({"shape": "cut", "pairs": [[0, 1]], "clients": true}), "with sides"),
+            (json!({"shape": "one", "node": 0, "one_way": "up"}), "one_way"),
+            (json!({"shape": "one", "node": 0, "turns": [1]}), "swizzle"),
         ] {
             let error = cuts(&args, 3).unwrap_err();
             assert!(error.contains(why), "{args}: {error}");
@@ -284,18 +363,61 @@ mod tests {
     }
 
     #[test]
-    fn all_that_fit_are_drawn_and_all_drawn_can_be_read_and_injected() {
-        for nodes in 2..=7 {
-            let mut drawn = BTreeSet::new();
-            for seed in 0..300 {
-                let shape = draw(&mut Rng::new(seed), nodes, nodes > 4);
-                let args = shape.to_args();
-                assert_eq!(Shape::parse(&args).unwrap(), shape);
-                assert!(!shape.cuts(nodes, &[0]).unwrap().is_empty());
-                drawn.insert(args["shape"].as_str().unwrap().to_owned());
-            }
-            let expected = 4 + usize::from(nodes >= 3) + usize::from(nodes >= 4) + usize::from(nodes > 4);
-            assert_eq!(drawn.len(), expected, "{nodes} nodes: {drawn:?}");
+    fn any_number_of_sides_and_the_rest_is_one_more() {
+        let three = cuts(&json!({"shape": "sides", "sides": [[0, 1], [2], [4, 3]]}), 5).unwrap();
+        assert_eq!(three, cuts(&json!({"shape": "sides", "sides": [[0, 1], [2]]}), 5).unwrap());
+        for (node, reached) in [(0, vec![0, 1]), (2, vec![2]), (4, vec![3, 4])] {
+            assert_eq!(reach(&three, node, 5), reached.into_iter().collect());
+        }
+    }
+
+    #[test]
+    fn one_way_keeps_half_of_each_shape_and_the_other_way_the_other_half() {
+        for shape in [
+            json!({"shape": "halves", "left": [0, 1]}),
+            json!({"shape": "halves", "left": [2, 3, 4]}),
+            json!({"shape": "one", "node": 2}),
+            json!({"shape": "sides", "sides": [[0, 1], [2], [3, 4]]}),
+            json!({"shape": "majority-ring", "order": [3, 1, 0, 4, 2]}),
+            json!({"shape": "bridge", "node": 0, "left": [1, 2]}),
+            json!({"shape": "primary"}),
+        ] {
+            let way = |one_way: &str| {
+                let mut args = shape.clone();
+                args["one_way"] = json!(one_way);
+                cuts(&args, 5).unwrap()
+            };
+            let (inward, outward) = (way("in"), way("out"));
+            let back: Cuts = inward.iter().map(|&(from, to)| (to, from)).collect();
+            assert_eq!(back, outward, "{shape}");
+            assert_eq!(&inward | &outward, cuts(&shape, 5).unwrap());
+            assert!(inward.is_disjoint(&outward), "{shape}");
+        }
+        let inward = cuts(&json!({"shape": "halves", "left": [2, 3, 4], "one_way": "in"}), 5).unwrap();
+        assert!(inward.iter().all(|&(_, to)| to < 2), "the right side is the smaller: {inward:?}");
+        let tie = cuts(&json!({"shape": "halves", "left": [0, 1], "one_way": "in"}), 4).unwrap();
+        assert!(tie.iter().all(|&(_, to)| to < 2), "of equal sides the one named first: {tie:?}");
+        let ring = json!({"shape": "majority-ring", "order": [0, 1, 2, 3], "one_way": "in"});
+        assert_eq!(cuts(&ring, 4).unwrap(), Cuts::from([(0, 2), (1, 3)]));
+    }
+
+    #[test]
+    fn clients_lose_the_smaller_sides() {
+        for (args, to, from) in [
+            (json!({"shape": "halves", "left": [2, 3, 4]}), vec![0, 1], vec![0, 1]),
+            (json!({"shape": "one", "node": 2, "one_way": "in"}), vec![2], vec![]),
+            (json!({"shape": "one", "node": 2, "one_way": "out"}), vec![], vec![2]),
+            (json!({"shape": "sides", "sides": [[0, 1], [2], [3, 4]]}), vec![0, 1, 2], vec![0, 1, 2]),
+            (json!({"shape": "majority-ring", "order": [3, 1, 0, 4, 2]}), vec![3], vec![3]),
+            (json!({"shape": "one-way", "from": [0], "to": [1, 2]}), vec![], vec![0]),
+            (json!({"shape": "one-way", "from": [1, 2], "to": [0]}), vec![0], vec![]),
+            (json!({"shape": "primary"}), vec![1], vec![1]),
+        ] {
+            let mut with = args.clone();
+            with["clients"] = json!(true);
+            let links = all_cuts(&with, 5).unwrap();
+            assert_eq!(of_clients(&links), (to, from), "{args}");
+            assert_eq!(between(&links), cuts(&args, 5).unwrap());
         }
     }
 }

@@ -5,12 +5,15 @@
 
 #![allow(dead_code, reason = "several test programs share this; none uses all of it")]
 
+mod switch;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -114,7 +117,7 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 /// Does something in a network namespace.
-fn inside<T: Send>(network: BorrowedFd<'_>, act: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn inside<T: Send>(network: BorrowedFd<'_>, act: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let visit = || {
             setns(network, CloneFlags::CLONE_NEWNET).expect("setns");
@@ -132,6 +135,8 @@ fn ip(args: &str) {
 pub(crate) struct TestCluster {
     spec: ClusterSpec,
     networks: Vec<OwnedFd>,
+    /// The network's switch, if it is not the kernel's bridge.
+    switch: Option<Arc<switch::Control>>,
     children: Vec<Mutex<Option<Child>>>,
     script: &'static str,
     /// Each node's directory is in here, by its id: its logs, its data below `data`.
@@ -146,11 +151,41 @@ pub(crate) struct TestCluster {
 }
 
 impl TestCluster {
-    /// Builds the networks. Each node is a shell with this script, in the node's directory; none runs yet.
+    /// Builds the networks, joined by the kernel's bridge. Each node is a shell with this script, in the
+    /// node's directory; none runs yet.
     pub(crate) fn new(nodes: usize, script: &'static str) -> Self {
         ip("link add br0 type bridge");
         ip(&format!("addr add {CLIENT}/24 dev br0"));
         ip("link set br0 up");
+        TestCluster::build(nodes, script, |node, fd| {
+            ip(&format!("link add v{node} type veth peer name eth0 netns {fd}"));
+            ip(&format!("link set v{node} master br0 up"));
+        })
+    }
+
+    /// Like [`TestCluster::new`], joined by a switch that obeys rules.
+    pub(crate) fn switched(nodes: usize, script: &'static str) -> Self {
+        let network = new_network();
+        let mut ports = vec![("clients".to_owned(), End::Clients)];
+        ports.extend((0..nodes).map(|node| (format!("v{node}"), End::Node(node))));
+        let join = |name: &str, peer: &str, number: usize, fd: &str| {
+            inside(network.as_fd(), || {
+                let mac = format!("02:78:00:00:00:{number:02x}");
+                ip(&format!("link add {name} type veth peer name {peer} address {mac} netns {fd}"));
+                ip(&format!("link set {name} up"));
+            });
+        };
+        join("clients", "eth0", 254, &std::process::id().to_string());
+        ip(&format!("addr add {CLIENT}/24 dev eth0"));
+        ip("link set eth0 up");
+        let mut cluster = TestCluster::build(nodes, script, |node, fd| {
+            join(&format!("v{node}"), "eth0", node + 1, fd);
+        });
+        cluster.switch = Some(switch::start(&network, ports));
+        cluster
+    }
+
+    fn build(nodes: usize, script: &'static str, join: impl Fn(usize, &str)) -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let networks: Vec<OwnedFd> = (0..nodes).map(|_| new_network()).collect();
         let nodes: Vec<NodeSpec> = (0..nodes)
@@ -163,8 +198,7 @@ impl TestCluster {
             .collect();
         for (node, network) in nodes.iter().zip(&networks) {
             let fd = format!("/proc/{}/fd/{}", std::process::id(), network.as_raw_fd());
-            ip(&format!("link add v{} type veth peer name eth0 netns {fd}", node.index));
-            ip(&format!("link set v{} master br0 up", node.index));
+            join(node.index, &fd);
             inside(network.as_fd(), || {
                 ip(&format!("addr add {}/24 dev eth0", node.ip));
                 ip("link set lo up");
@@ -172,10 +206,11 @@ impl TestCluster {
             });
         }
         let children = nodes.iter().map(|_| Mutex::new(None)).collect();
-        let spec = ClusterSpec { nodes };
+        let spec = ClusterSpec { nodes, clients: CLIENT };
         TestCluster {
             spec,
             networks,
+            switch: None,
             children,
             script,
             home,
@@ -272,14 +307,20 @@ fn new_network() -> OwnedFd {
 
 /// Whether a datagram sent by one socket reaches the other within a tenth of a second.
 pub(crate) fn arrives(from: &UdpSocket, to: &UdpSocket) -> bool {
-    let start = Instant::now();
-    let sent = start.elapsed().as_nanos().to_be_bytes();
+    static SENT: AtomicU64 = AtomicU64::new(0);
+    let sent = u128::from(SENT.fetch_add(1, Ordering::Relaxed)).to_be_bytes();
     if from.send_to(&sent, to.local_addr().expect("bound")).is_err() {
         return false;
     }
     to.set_read_timeout(Some(Duration::from_millis(100))).expect("settable");
     let mut received = [0; 16];
-    to.recv(&mut received).is_ok_and(|n| received[..n] == sent)
+    // One that was late for an earlier question is not the answer to this one.
+    while let Ok(length) = to.recv(&mut received) {
+        if received[..length] == sent {
+            return true;
+        }
+    }
+    false
 }
 
 impl Cluster for TestCluster {
@@ -368,15 +409,22 @@ impl Fabric for TestCluster {
         })
     }
 
-    fn set(&self, _: &'static str, _: End, _: End, _: LinkRule) -> Result<(), String> {
-        Err("this cluster has no switch".to_owned())
-    }
-
-    fn clear(&self, _: &'static str) -> Result<(), String> {
+    fn set(&self, owner: &'static str, from: End, to: End, rule: LinkRule) -> Result<(), String> {
+        let switch = self.switch.as_ref().ok_or("this cluster has no switch")?;
+        let mut rules = switch.rules.lock().expect("not poisoned");
+        rules.insert((owner, from, to), (rule, Instant::now()));
         Ok(())
     }
 
-    fn counters(&self, _: End, _: End) -> Option<LinkCounters> {
-        None
+    fn clear(&self, owner: &'static str) -> Result<(), String> {
+        if let Some(switch) = &self.switch {
+            switch.rules.lock().expect("not poisoned").retain(|key, _| key.0 != owner);
+        }
+        Ok(())
+    }
+
+    fn counters(&self, from: End, to: End) -> Option<LinkCounters> {
+        let counters = self.switch.as_ref()?.counters.lock().expect("not poisoned");
+        Some(counters.get(&(from, to)).copied().unwrap_or_default())
     }
 }

@@ -30,6 +30,7 @@ fn cluster(dir: &Path) -> ClusterSpec {
             ip: Ipv4Addr::new(127, 83, high, low),
             data_dir: dir.to_owned(),
         }],
+        clients: Ipv4Addr::LOCALHOST,
     }
 }
 
