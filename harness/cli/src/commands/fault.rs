@@ -153,9 +153,10 @@ async fn try_all(args: &FaultTestArgs, trials: &mut [Trial], cluster: &dyn Clust
     let order: Vec<usize> = match args.pairs {
         _ if usable.is_empty() => Vec::new(),
         Some(pairs) => (0..pairs).map(|_| *rng.pick(&usable)).collect(),
-        None => usable.iter().flat_map(|&i| std::iter::repeat_n(i, args.rounds as usize)).collect(),
+        None => (0..args.rounds).flat_map(|_| usable.clone()).collect(),
     };
-    let before = own_resources();
+    // Each kind opens what it needs at its first use, and keeps it; from then on nothing more may be open.
+    let mut before = None;
     for (done, &i) in order.iter().enumerate() {
         let trial = &mut trials[i];
         let Ok(fault) = &trial.fault else { continue };
@@ -165,6 +166,9 @@ async fn try_all(args: &FaultTestArgs, trials: &mut [Trial], cluster: &dyn Clust
             eprint(&format!("ordeal: {}: {why}", fault.name()));
         }
         trial.tries.push(tried);
+        if before.is_none() && usable.iter().all(|&i| !trials[i].tries.is_empty()) {
+            before = Some(own_resources());
+        }
     }
     let mut left = stopped_processes();
     for trial in trials.iter() {
@@ -176,9 +180,8 @@ async fn try_all(args: &FaultTestArgs, trials: &mut [Trial], cluster: &dyn Clust
         }
     }
     let after = own_resources();
-    for (name, (before, after)) in
-        ["threads", "descriptors"].iter().zip([(before.0, after.0), (before.1, after.1)])
-    {
+    let before = before.unwrap_or(after);
+    for (name, before, after) in [("threads", before.0, after.0), ("descriptors", before.1, after.1)] {
         if after > before + SLACK {
             left.push(format!("{before} {name} of the harness became {after}"));
         }
