@@ -156,6 +156,8 @@ fn wrong_usage_is_exit_2_and_names_what_there_is() {
         (&["run", "patients", "-o", "nonsense=1"], "read-quorum"),
         (&["run", "patients", "-o", "read-quorum"], "NAME=VALUE"),
         (&["run", "register", "--target", "memory", "--faults", "kill"], "no processes"),
+        (&["run", "register", "--target", "memory", "--pcap", "x.pcap"], "no network"),
+        (&["run", "patients", "--pcap", "/proc/version"], "exists already"),
         (&["run", "register", "--target", "etcd", "--binary", "/nonexistent/etcd"], "etcd"),
         (&["run", "--plan", "/nonexistent/plan.json"], "plan.json"),
         (&["check", "/nonexistent"], "/nonexistent"),

@@ -26,6 +26,14 @@ pub(crate) fn main(args: &RunArgs) -> anyhow::Result<Exit> {
         print(&plan);
         return Ok(Exit::Valid);
     }
+    if let Some(pcap) = &args.pcap {
+        if !resolved.processes {
+            return Err(UsageError("--pcap: the target has no network to capture".to_owned()).into());
+        }
+        if pcap.exists() {
+            return Err(UsageError(format!("--pcap: {} exists already", pcap.display())).into());
+        }
+    }
     let dir = create_dir(args, &resolved)?;
     std::fs::write(dir.plan(), plan).with_context(|| dir.plan().display().to_string())?;
     eprint(&format!(
