@@ -44,7 +44,7 @@ impl Capture {
     /// # Errors
     /// What the file system said.
     pub(super) fn create(path: &Path) -> std::io::Result<Self> {
-        let mut file = BufWriter::new(File::create(path)?);
+        let mut file = BufWriter::new(File::create_new(path)?);
         file.write_all(&file_header())?;
         file.flush()?;
         let (packets, waiting) = sync_channel(WAITING_MAX);
