@@ -261,6 +261,20 @@ fn steps_bite_in_java() {
     });
 }
 
+/// A step of a minute in a static program that prints its clock.
+async fn a_step_bites_in(program: &Path) {
+    let cluster = TestCluster::new(1, Box::leak(format!("exec {}", program.display()).into_boxed_str()));
+    let arsenal = arsenal();
+    let fault = build("clock-step", &arsenal);
+    fault.prepare(&cluster).await.expect("prepared");
+    cluster.start(0).await.expect("started");
+    until("it prints", || printed_ms(&cluster, 0).is_some()).await;
+    inject(&*fault, &cluster, json!({"nodes": [0], "offset_ms": 60_000})).await;
+    prints(&cluster, 0, (60_000, 0)).await;
+    heal(&*fault, &cluster).await;
+    prints(&cluster, 0, (0, 0)).await;
+}
+
 #[test]
 fn steps_bite_in_a_static_program() {
     sandboxed("steps_bite_in_a_static_program", async {
@@ -277,22 +291,33 @@ fn steps_bite_in_a_static_program() {
         if !built.as_ref().is_ok_and(|output| output.status.success()) {
             return say(&format!("  skipped, no static program can be built here: {built:?}"));
         }
-        let cluster = TestCluster::new(1, Box::leak(format!("exec {}", program.display()).into_boxed_str()));
-        let arsenal = arsenal();
-        let fault = build("clock-step", &arsenal);
-        fault.prepare(&cluster).await.expect("prepared");
-        cluster.start(0).await.expect("started");
-        until("it prints", || printed_ms(&cluster, 0).is_some()).await;
-        inject(&*fault, &cluster, json!({"nodes": [0], "offset_ms": 60_000})).await;
-        prints(&cluster, 0, (60_000, 0)).await;
-        heal(&*fault, &cluster).await;
-        prints(&cluster, 0, (0, 0)).await;
+        a_step_bites_in(&program).await;
     });
 }
 
 #[test]
-fn steps_bite_in_go() {
-    sandboxed("steps_bite_in_go", async {
+fn steps_bite_in_static_go() {
+    sandboxed("steps_bite_in_static_go", async {
+        const SOURCE: &str =
+            "package main; import (\"fmt\"; \"time\"); func main() { start := time.Now(); for {
+            fmt.Println(time.Now().UnixNano()); time.Sleep(2 * time.Millisecond); _ = time.Since(start) } }";
+        let home = tempfile::tempdir().expect("a directory");
+        let (source, program) = (home.path().join("clock.go"), home.path().join("clock"));
+        std::fs::write(&source, SOURCE).expect("written");
+        let mut go = std::process::Command::new("go");
+        go.args(["build", "-o"]).arg(&program).arg(&source).current_dir(home.path());
+        go.env("CGO_ENABLED", "0").env("GOCACHE", home.path().join("cache")).env("GO111MODULE", "off");
+        let built = go.output();
+        if !built.as_ref().is_ok_and(|output| output.status.success()) {
+            return say(&format!("  skipped, no Go program can be built here: {built:?}"));
+        }
+        a_step_bites_in(&program).await;
+    });
+}
+
+#[test]
+fn steps_bite_in_etcd() {
+    sandboxed("steps_bite_in_etcd", async {
         if !Path::new("/usr/bin/etcd").exists() {
             return say("  skipped, etcd is not installed here");
         }
