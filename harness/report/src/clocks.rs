@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use ordeal_core::{EventKind, History};
 
+use crate::html::LEFT;
 use crate::words::seconds;
 
 const HEIGHT: f64 = 160.0;
@@ -65,7 +66,7 @@ pub(crate) fn write_chart(
         let at = y(offset_us);
         writeln!(
             out,
-            "<path class=\"phase\" d=\"M50 {at:.1}H{width}\"/><text x=\"4\" y=\"{at:.1}\">{label}</text>"
+            "<path class=\"phase\" d=\"M{LEFT} {at:.1}H{width}\"/><text x=\"4\" y=\"{at:.1}\">{label}</text>"
         )?;
     }
     for (i, (node, samples)) in nodes.iter().enumerate() {
@@ -76,7 +77,7 @@ pub(crate) fn write_chart(
             write!(out, "<circle fill=\"{colour}\" cx=\"{at:.1}\" cy=\"{off:.1}\" r=\"2\">")?;
             writeln!(out, "<title>{node} at {} s: {ms:+.1} ms</title></circle>", seconds(sample.at_ns))?;
         }
-        let label_x = 60 + 40 * i;
+        let label_x = LEFT + 10.0 + 40.0 * i as f64;
         writeln!(out, "<text fill=\"{colour}\" x=\"{label_x}\" y=\"{}\">{node}</text>", HEIGHT - 4.0)?;
     }
     writeln!(out, "</svg>")

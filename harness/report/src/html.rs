@@ -1,6 +1,7 @@
 //! One self-contained HTML file: the verdict, the anomalies, and a timeline of every operation on every
 //! node with the faults behind it. No script is loaded from anywhere, and it opens without a server.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use ordeal_core::{Event, EventKind, Finding, History, Process};
@@ -12,10 +13,13 @@ use crate::{Judged, clocks, words};
 const DRAWN: usize = 20_000;
 const WIDTH: f64 = 1200.0;
 const LANE_HEIGHT: f64 = 14.0;
+/// Room for the names of nodes and faults.
+pub(crate) const LEFT: f64 = 110.0;
 /// Room for the name of a phase.
 const LABEL_WIDTH: f64 = 50.0;
-/// Rows for the names of faults.
-const NAME_ROWS: usize = 5;
+/// Where the row of the first kind of fault begins, and how high a row is.
+const FAULTS_TOP: f64 = 16.0;
+const FAULT_ROW: f64 = 12.0;
 
 const STYLE: &str = "\
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1240px;padding:0 1rem;color:#222;background:#fff}\
@@ -25,7 +29,7 @@ table{border-collapse:collapse}td,th{text-align:left;padding:.2rem .8rem .2rem 0
 pre{background:#f6f8fa;padding:.8rem;overflow-x:auto;font-size:13px}\
 svg{width:100%;height:auto;font:11px system-ui,sans-serif}.lane{fill:#555}\
 .ok{stroke:#1a7f37}.fail{stroke:#9a6700}.info{stroke:#8250df}.mark{fill:none;stroke:#cf222e;stroke-width:2}\
-.fault{fill:#cf222e;fill-opacity:.12}.faultname{fill:#cf222e}.phase{stroke:#999;stroke-dasharray:3 3}";
+.fault{fill:#cf222e;fill-opacity:.05}.faultbar{fill:#cf222e;fill-opacity:.6}.faultname{fill:#cf222e}.phase{stroke:#999;stroke-dasharray:3 3}";
 
 /// The report as HTML.
 pub fn html(judged: &Judged<'_>) -> String {
@@ -92,7 +96,7 @@ struct Bar<'h> {
 fn write_timeline(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
     let history = judged.history;
     let end = history.events.iter().map(|e| e.time).max().unwrap_or(1).max(1);
-    let x = |time: u64| time as f64 / end as f64 * (WIDTH - 60.0) + 50.0;
+    let x = |time: u64| time as f64 / end as f64 * (WIDTH - LEFT - 10.0) + LEFT;
     let Ok(operations) = history.operations() else {
         return Ok(());
     };
@@ -104,7 +108,10 @@ fn write_timeline(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
     });
     let sublanes = 6;
     let lane_height = LANE_HEIGHT * f64::from(sublanes) / 2.0;
-    let height = nodes.len() as f64 * lane_height + 60.0;
+    let bands = fault_bands(history, end);
+    let kinds: BTreeSet<&str> = bands.iter().map(|band| band.0).collect();
+    let top = FAULTS_TOP + kinds.len() as f64 * FAULT_ROW + 8.0;
+    let height = top + nodes.len() as f64 * lane_height + 20.0;
     writeln!(out, "<h2>Timeline</h2>")?;
     if operations.len() > DRAWN {
         writeln!(
@@ -115,9 +122,10 @@ fn write_timeline(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
         )?;
     }
     writeln!(out, "<svg viewBox=\"0 0 {WIDTH} {height}\" xmlns=\"http://www.w3.org/2000/svg\">")?;
-    write_fault_bands(out, history, &x, end, height)?;
+    write_phases(out, history, &x, height)?;
+    write_fault_bands(out, &bands, &kinds, &x, height)?;
     for (i, node) in nodes.iter().enumerate() {
-        let y = 40.0 + i as f64 * lane_height + lane_height / 2.0;
+        let y = top + 4.0 + i as f64 * lane_height + lane_height / 2.0;
         writeln!(out, "<text class=\"lane\" x=\"4\" y=\"{y:.1}\">{}</text>", escape(node))?;
     }
     let cited = judged.judgement.findings.iter().flat_map(|f| &f.anomalies).flat_map(|a| &a.events);
@@ -125,7 +133,7 @@ fn write_timeline(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
     for bar in bars {
         let sublane = bar.from.process.client().unwrap_or(0) % u64::from(sublanes as u32);
         let y =
-            36.0 + bar.lane as f64 * lane_height + sublane as f64 * (lane_height - 6.0) / f64::from(sublanes);
+            top + bar.lane as f64 * lane_height + sublane as f64 * (lane_height - 6.0) / f64::from(sublanes);
         let (from, to) = (x(bar.from.time), x(bar.to.map_or(end, |e| e.time)));
         let to = to.max(from + 1.0);
         let kind = words::kind(bar.to.map_or(EventKind::Info, |e| e.kind));
@@ -151,57 +159,67 @@ fn lanes(history: &History) -> Vec<String> {
     nodes
 }
 
-/// Shades the time in which each fault was in force, and marks where phases began.
-fn write_fault_bands(
-    out: &mut String,
-    history: &History,
-    x: &dyn Fn(u64) -> f64,
-    end: u64,
-    height: f64,
-) -> std::fmt::Result {
-    let mut since: std::collections::BTreeMap<&str, u64> = std::collections::BTreeMap::new();
-    let mut bands: Vec<(&str, u64, u64)> = Vec::new();
-    let mut free_from = 0.0;
+/// The time in which each fault was seen in force: its kind, from, to.
+fn fault_bands(history: &History, end: u64) -> Vec<(&str, u64, u64)> {
+    let mut since: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut bands = Vec::new();
     for event in history.events.iter().filter(|e| matches!(e.process, Process::Named(_))) {
-        let fault = event.value["fault"].as_str();
-        match (&*event.f, event.kind, fault) {
+        match (&*event.f, event.kind, event.value["fault"].as_str()) {
             ("inject", EventKind::Info, Some(fault)) if event.value["proved"] == Value::Bool(true) => {
                 since.insert(fault, event.time);
             }
             ("heal", EventKind::Invoke, Some(fault)) => {
-                if let Some(from) = since.remove(fault) {
-                    bands.push((fault, from, event.time));
-                }
-            }
-            ("phase", _, _) => {
-                let at = x(event.time);
-                let name = escape(event.value.as_str().unwrap_or(""));
-                writeln!(
-                    out,
-                    "<path class=\"phase\" d=\"M{at:.1} 12V{height}\"><title>{name}</title></path>"
-                )?;
-                // Short phases stand close together; the name of one that has no room is in its title.
-                if at >= free_from {
-                    writeln!(out, "<text x=\"{:.1}\" y=\"10\">{name}</text>", at + 2.0)?;
-                    free_from = at + LABEL_WIDTH;
-                }
+                bands.extend(since.remove(fault).map(|from| (fault, from, event.time)));
             }
             _ => {}
         }
     }
     bands.extend(since.into_iter().map(|(fault, from)| (fault, from, end)));
-    for (i, (fault, from, to)) in bands.into_iter().enumerate() {
-        // Names of faults that overlap stand below one another.
-        let name_y = 24 + i % NAME_ROWS * 11;
-        let (from, to) = (x(from), x(to));
-        let name = escape(fault);
-        let width = (to - from).max(1.0);
-        write!(
-            out,
-            "<rect class=\"fault\" x=\"{from:.1}\" y=\"14\" width=\"{width:.1}\" height=\"{height}\">"
-        )?;
-        writeln!(out, "<title>{name}</title></rect>")?;
-        writeln!(out, "<text class=\"faultname\" x=\"{:.1}\" y=\"{name_y}\">{name}</text>", from + 2.0)?;
+    bands
+}
+
+/// Marks where phases began.
+fn write_phases(
+    out: &mut String,
+    history: &History,
+    x: &dyn Fn(u64) -> f64,
+    height: f64,
+) -> std::fmt::Result {
+    let mut free_from = 0.0;
+    let phases = history.events.iter().filter(|e| e.f == "phase" && matches!(e.process, Process::Named(_)));
+    for event in phases {
+        let at = x(event.time);
+        let name = escape(event.value.as_str().unwrap_or(""));
+        writeln!(out, "<path class=\"phase\" d=\"M{at:.1} 12V{height}\"><title>{name}</title></path>")?;
+        // Short phases stand close together; the name of one that has no room is in its title.
+        if at >= free_from {
+            writeln!(out, "<text x=\"{:.1}\" y=\"10\">{name}</text>", at + 2.0)?;
+            free_from = at + LABEL_WIDTH;
+        }
+    }
+    Ok(())
+}
+
+/// A row for each kind of fault, with its name and a bar where it was in force, which shades all below.
+fn write_fault_bands(
+    out: &mut String,
+    bands: &[(&str, u64, u64)],
+    kinds: &BTreeSet<&str>,
+    x: &dyn Fn(u64) -> f64,
+    height: f64,
+) -> std::fmt::Result {
+    for (row, kind) in kinds.iter().enumerate() {
+        let y = FAULTS_TOP + row as f64 * FAULT_ROW;
+        let name = escape(kind);
+        writeln!(out, "<text class=\"faultname\" x=\"4\" y=\"{:.1}\">{name}</text>", y + FAULT_ROW - 3.0)?;
+        for (_, from, to) in bands.iter().filter(|band| band.0 == *kind) {
+            let (from, to) = (x(*from), x(*to));
+            let width = (to - from).max(1.0);
+            for (class, bar) in [("fault", height - y), ("faultbar", FAULT_ROW - 2.0)] {
+                write!(out, "<rect class=\"{class}\" x=\"{from:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" ")?;
+                writeln!(out, "height=\"{bar:.1}\"><title>{name}</title></rect>")?;
+            }
+        }
     }
     Ok(())
 }
