@@ -293,7 +293,8 @@ fn true_time(clock: c_int, time: Timespec) -> Timespec {
         let shown = time.sec.saturating_mul(NS).saturating_add(time.ns);
         let gone = i128::from(shown) - i128::from(offset) - i128::from(anchor);
         let ns = i128::from(anchor) + (gone << 32) / ((1_i128 << 32) + i128::from(rate));
-        let ns = ns.clamp(0, i128::from(i64::MAX)) as i64;
+        // Never zero, which would disarm a timer instead of letting it go off at once.
+        let ns = ns.clamp(1, i128::from(i64::MAX)) as i64;
         return Timespec { sec: ns / NS, ns: ns % NS };
     }
 }

@@ -83,6 +83,8 @@ impl Clock {
         }
         let down: Vec<usize> =
             nodes.iter().copied().filter(|&node| cluster.init_pid(node).is_none()).collect();
+        // Some systems end themselves, rightly, when they find their clock to be wrong.
+        nodes.iter().filter(|node| !down.contains(node)).for_each(|&node| cluster.expect_death(node));
         let (name, arsenal) = (self.name, Arc::clone(&self.arsenal));
         let mut installed = blocking(move || arsenal.clocks.begin(name, &nodes, order)).await??;
         if !down.is_empty() {

@@ -19,7 +19,7 @@ pub(crate) mod which;
 
 use std::sync::Arc;
 
-use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, LinkRule, Machine, Probe, Rng, Words};
+use ordeal_core::{Applies, BoxFuture, Cluster, End, Fault, FaultStep, LinkRule, Machine, Probe, Rng, Words};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -57,6 +57,13 @@ impl LinkFault {
     async fn strike(&self, cluster: &dyn Cluster, args: &Value) -> Result<Value, String> {
         let (which, rule) = self.parse(args)?;
         let (links, told) = which::resolve(&which, cluster).await.map_err(|why| format!("`links`: {why}"))?;
+        if !self.effect.clients && links.iter().any(|(from, to)| [from, to].contains(&&End::Clients)) {
+            return Err(
+                "links of clients cannot be hit by it: they have no checksum but the kernel's, so no system \
+                        could tell a client the truth"
+                    .to_owned(),
+            );
+        }
         let mut state = self.state.lock().await;
         self.arsenal.in_force.set(self.effect.name, links.iter().copied(), &rule);
         // Whatever comes of it, this may be in force from now on, and so may what was never healed.
@@ -146,8 +153,11 @@ impl Fault for LinkFault {
         self.effect.about
     }
 
-    fn applies(&self, _: &Machine, _: usize) -> Applies {
-        Applies::Yes
+    fn applies(&self, _: &Machine, nodes: usize) -> Applies {
+        match self.effect.clients || nodes > 1 {
+            true => Applies::Yes,
+            false => Applies::No("it needs two nodes; ask for more with --nodes".to_owned()),
+        }
     }
 
     fn needs_switch(&self) -> bool {
@@ -156,7 +166,7 @@ impl Fault for LinkFault {
 
     fn draw(&self, rng: &mut Rng, nodes: usize, has_primary: bool) -> Value {
         let mut args = (self.effect.draw)(rng);
-        args["links"] = which::draw(rng, nodes, has_primary);
+        args["links"] = which::draw(rng, nodes, has_primary, self.effect.clients);
         args
     }
 
@@ -168,7 +178,7 @@ impl Fault for LinkFault {
         has_primary: bool,
     ) -> Result<Value, String> {
         let mut parameters = (self.effect.draw)(rng);
-        let drawn = which::draw(rng, nodes, has_primary);
+        let drawn = which::draw(rng, nodes, has_primary, self.effect.clients);
         (self.effect.read)(&mut words, &mut parameters)?;
         let which = which::read(&mut words, rng, nodes, has_primary)?.unwrap_or(drawn);
         words.finish(&format!("{}; {}", self.effect.words, which::WORDS))?;

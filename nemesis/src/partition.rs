@@ -190,10 +190,13 @@ impl Partition {
             match iptables::stop_packets(program, cluster, cuts, state.reject, !state.hooked).await {
                 Ok(()) => state.hooked = true,
                 // It never worked: perhaps the kernel lets nobody load what it needs. There is another way.
-                Err(why) if !state.hooked && !state.reject => {
+                Err(why) if !state.hooked => {
                     // Some nodes may have taken their rules.
                     _ = iptables::flush(program, cluster).await;
-                    state.unusable = Some(why);
+                    state.unusable = Some(why.clone());
+                    if state.reject {
+                        return Err(why);
+                    }
                 }
                 Err(why) => return Err(why),
             }
@@ -232,11 +235,11 @@ impl Partition {
                 tokio::time::sleep(next.saturating_sub(begin.elapsed())).await;
             }
         }
-        match self.rules(state) {
+        self.arsenal.in_force.clear(NAME);
+        match self.rules(state).filter(|_| state.hooked) {
             Some(program) => iptables::flush(program, cluster).await?,
             None => cut_links(cluster, &Links::new())?,
         }
-        self.arsenal.in_force.clear(NAME);
         let cuts = std::mem::take(&mut state.cuts);
         state.healing.extend(cuts);
         let round = self.observe(state, cluster).await;
@@ -332,7 +335,23 @@ impl Fault for Partition {
         }
         let (shape, variant) = words::read(&mut words, rng, nodes, has_primary)?;
         words.finish(words::EXPECTED)?;
+        // Whoever is primary then, it would be as with the first node.
+        shape.cuts(&variant, nodes, &[0])?;
+        if variant.reject && self.arsenal.machine.iptables_restore.is_none() {
+            return Err(
+                "packets can only be rejected by iptables, which is not installed; leave `reject` out"
+                    .to_owned(),
+            );
+        }
         Ok(variant.join(shape.to_args()))
+    }
+
+    fn prepare<'a>(&'a self, cluster: &'a dyn Cluster) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async {
+            // Tells whether iptables works here before anything depends on it.
+            let state = &mut *self.state.lock().await;
+            self.apply(state, cluster, &Links::new()).await
+        })
     }
 
     fn inject<'a>(

@@ -109,7 +109,8 @@ fn read(
     fault.read(words, rng, nodes, has_primary).map_err(|why| format!("{}: {why}", fault.name()))
 }
 
-/// Refuses a schedule, sorted by time, in which a kind is injected while it is still in force.
+/// Refuses a schedule, sorted by time, in which a kind is injected while it is still in force, or two that
+/// set the clocks at the same time.
 ///
 /// # Errors
 /// Which one, and when.
@@ -117,9 +118,11 @@ pub fn once_at_a_time(steps: &[FaultStep]) -> Result<(), String> {
     let mut until: BTreeMap<&str, u64> = BTreeMap::new();
     for step in steps {
         let end_ms = step.at_ms.saturating_add(step.for_ms);
-        if let Some(before_ms) = until.insert(&step.fault, end_ms).filter(|before| *before > step.at_ms) {
+        let clocks = crate::find(&step.fault).is_some_and(|kind| kind.excludes == Excludes::Clocks);
+        let key = if clocks { "clock" } else { &step.fault };
+        if let Some(before_ms) = until.insert(key, end_ms).filter(|before| *before > step.at_ms) {
             return Err(format!(
-                "{0} is to begin at {1} ms, but the {0} before it lasts until {before_ms} ms: shorten it with `for`",
+                "{} is to begin at {} ms, but the {key} fault before it lasts until {before_ms} ms: shorten it with `for`",
                 step.fault, step.at_ms
             ));
         }
@@ -412,9 +415,13 @@ mod tests {
 
     #[test]
     fn one_kind_twice_at_a_time_is_refused() {
-        for text in ["kill at 1s for 5s; kill at 3s", "kill at 2s until end; kill"] {
+        for text in [
+            "kill at 1s for 5s; kill at 3s",
+            "kill at 2s until end; kill",
+            "clock-step at 1s for 5s; clock-drift at 3s",
+        ] {
             let error = plan(text, 20_000, 1).unwrap_err();
-            assert!(error.contains("kill") && error.contains("lasts until"), "{error}");
+            assert!(error.contains("lasts until"), "{text}: {error}");
         }
         assert!(plan("kill(n9)", 20_000, 1).unwrap_err().contains("kill: "));
     }

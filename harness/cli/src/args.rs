@@ -72,8 +72,8 @@ pub(crate) struct FaultTestArgs {
     /// Nodes in the trivial cluster
     #[arg(long, default_value = "5", value_parser = clap::value_parser!(u8).range(1..=i64::from(NODES_MAX)))]
     pub(crate) nodes: u8,
-    /// How often each is tried
-    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// How often each is tried; from the second round on nothing more may be open than after the first
+    #[arg(long, default_value = "2", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) rounds: u32,
     /// Instead: so many tries in all, each of a fault drawn at random
     #[arg(long, conflicts_with = "rounds", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

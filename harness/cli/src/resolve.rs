@@ -131,6 +131,16 @@ pub(crate) fn read_plan(file: &Path) -> anyhow::Result<Plan> {
     }
     let times = [plan.warmup_ms, plan.duration_ms, plan.op_timeout_ms, plan.ready_timeout_ms];
     let steps = plan.faults.iter().flat_map(|step| [step.at_ms, step.for_ms]);
+    let load_ms = plan.duration_ms;
+    if let Some(late) = plan.faults.iter().find(|step| step.at_ms.saturating_add(step.for_ms) > load_ms) {
+        return usage(format!(
+            "{}: {} at {} ms for {} ms does not end before the load does, at {load_ms} ms",
+            file.display(),
+            late.fault,
+            late.at_ms,
+            late.for_ms
+        ));
+    }
     let clients = usize::from(CLIENTS_MAX);
     if plan.concurrency > clients || times.into_iter().chain(steps).any(|ms| ms > TIME_MS_MAX) {
         return usage(format!("{}: at most 10000 clients, and no time above a week", file.display()));

@@ -34,9 +34,18 @@ impl Driver {
             if wait_until(start + Duration::from_millis(step.at_ms), &mut interrupt).await {
                 break;
             }
+            let end = start + Duration::from_millis(end_ms);
+            if Instant::now() >= end {
+                // The one before took longer than planned. Injected now it would bite when nobody looks.
+                let error = "the injection before it took until after its end";
+                let value =
+                    json!({"fault": fault.name(), "args": step.args, "proved": false, "error": error});
+                self.note(EventKind::Info, "inject", value).await?;
+                continue;
+            }
             // Neither is ever cut off half-way: whoever heals next must find a whole fault or none.
             self.inject(&*fault, step).await?;
-            wait_until(start + Duration::from_millis(end_ms), &mut interrupt).await;
+            wait_until(end, &mut interrupt).await;
             self.heal(&*fault).await?;
         }
         Ok(())

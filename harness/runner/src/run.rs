@@ -180,20 +180,24 @@ async fn carry_out(audit: Audit, journal: Journal) -> Result<(), RunError> {
 }
 
 /// Stops every node, and takes back what was made ready for faults.
-async fn stop_cluster(audit: &Audit, cluster: &Handle) {
+/// Answers what could not be.
+async fn stop_cluster(audit: &Audit, cluster: &Handle) -> Vec<String> {
     cluster.0.stop().await;
+    let mut left = Vec::new();
     for fault in &audit.faults {
         if let Err(why) = fault.dismantle(cluster).await {
             tracing::error!(fault = fault.name(), why, "not dismantled");
+            left.push(format!("{}: {why}", fault.name()));
         }
     }
+    left
 }
 
 /// Brings the cluster of an audit up with everything made ready for its faults, hands it to `act`, and takes
 /// everything down again. Nothing is asked of the cluster: this is for trying faults out.
 ///
 /// # Errors
-/// When the cluster does not come up.
+/// When the cluster does not come up, or something of it cannot be taken down.
 pub async fn rehearse<T>(audit: &Audit, act: impl AsyncFnOnce(&dyn Cluster) -> T) -> Result<T, RunError> {
     let (recorder, journal) = Recorder::start(&audit.dir.history())?;
     let spec = cluster_spec(audit.plan.nodes, &audit.dir);
@@ -201,11 +205,14 @@ pub async fn rehearse<T>(audit: &Audit, act: impl AsyncFnOnce(&dyn Cluster) -> T
     let driver = driver.ok_or_else(|| RunError::Plan("the target has no processes".to_owned()))?;
     drop(journal);
     let done = act(&driver.cluster).await;
-    stop_cluster(audit, &driver.cluster).await;
+    let left = stop_cluster(audit, &driver.cluster).await;
     drop(driver);
     let finished = tokio::task::spawn_blocking(|| recorder.finish()).await;
     finished.map_err(|e| RunError::Harness(e.to_string()))??;
-    Ok(done)
+    match left.is_empty() {
+        true => Ok(done),
+        false => Err(RunError::Harness(format!("left behind: {}", left.join("; ")))),
+    }
 }
 
 /// From the warm-up to the final reads.

@@ -33,6 +33,8 @@ pub(crate) use shares::{CORRUPT, CORRUPT_UNDETECTED, DUPLICATE, LOSS};
 pub(crate) struct Effect {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
+    /// Whether links of clients may be hit.
+    pub(crate) clients: bool,
     /// What [`Effect::read`] takes, for people.
     pub(crate) words: &'static str,
     /// Draws the parameters: an object.

@@ -85,7 +85,8 @@ pub fn parse(text: &str) -> Result<Vec<Clause>, String> {
         let kind = find(name).ok_or_else(|| unknown(name))?;
         clauses.push(Clause { kind, words, when: time, by_name: true });
     }
-    clauses.retain(|clause| !without.contains(clause.kind.name));
+    // What has a time of its own is meant.
+    clauses.retain(|clause| clause.when != When::Drawn || !without.contains(clause.kind.name));
     // `all, kill` has one kill; `kill(n1), kill(n2)` would have two at a time.
     let mut once: Vec<Clause> = Vec::new();
     for clause in clauses {
@@ -305,6 +306,7 @@ mod tests {
         assert_eq!(names("none"), Vec::<&str>::new());
         assert!(names("all").len() >= 3 && names("all").contains(&"pause"));
         assert!(!names("all, -process").contains(&"kill") && names("all, -process").contains(&"partition"));
+        assert_eq!(names("process, -process; kill at 3s"), ["kill"]);
         assert_eq!(names("kill, kill"), ["kill"]);
         assert_eq!(names("all, kill"), names("all"));
         let clause = &parse("all, kill(majority)").unwrap()[0];

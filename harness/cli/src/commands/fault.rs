@@ -4,6 +4,7 @@ pub(crate) mod trivial;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -97,6 +98,7 @@ fn inside(args: &FaultTestArgs, mut trials: Vec<Trial>, dir: RunDir) -> anyhow::
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mounts = mounts();
     let faults = trials.iter().filter_map(|trial| trial.fault.as_ref().ok().cloned()).collect();
+    let history = dir.history();
     let (_interrupt, interrupted) = watch::channel(false);
     let audit = Audit {
         plan: plan(args),
@@ -112,6 +114,7 @@ fn inside(args: &FaultTestArgs, mut trials: Vec<Trial>, dir: RunDir) -> anyhow::
     let mut left = runtime.block_on(async {
         ordeal_runner::rehearse(&audit, async |cluster| try_all(args, &mut trials, cluster).await).await
     })?;
+    left.extend(deaths_by_themselves(&history)?);
     let after = self::mounts();
     if after != mounts {
         left.push(format!("{mounts} mounts became {after}"));
@@ -120,7 +123,9 @@ fn inside(args: &FaultTestArgs, mut trials: Vec<Trial>, dir: RunDir) -> anyhow::
     for what in &left {
         eprint(&format!("ordeal: left behind: {what}"));
     }
-    let failed = trials.iter().flat_map(|trial| &trial.tries).any(|t| t.failed.is_some());
+    let refused = |trial: &Trial| args.faults.is_some() && trial.clause.by_name && trial.fault.is_err();
+    let failed = trials.iter().any(refused)
+        || trials.iter().flat_map(|trial| &trial.tries).any(|t| t.failed.is_some());
     Ok(if failed || !left.is_empty() { Exit::Harness } else { Exit::Valid })
 }
 
@@ -243,6 +248,13 @@ async fn all_ready(cluster: &dyn Cluster) -> Option<String> {
         }
     }
     None
+}
+
+/// Nodes that ended though no fault was meant to end them.
+fn deaths_by_themselves(history: &Path) -> anyhow::Result<Vec<String>> {
+    let text = std::fs::read_to_string(history).with_context(|| history.display().to_string())?;
+    let exits = text.lines().filter(|line| line.contains("\"f\":\"node-exited\""));
+    Ok(exits.map(|line| format!("a node ended by itself: {line}")).collect())
 }
 
 /// Processes in the sandbox that stand still.

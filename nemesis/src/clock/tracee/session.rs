@@ -20,6 +20,8 @@ use super::sys::{self, Registers, Request, Stop, trace};
 /// `exec`, may take long.
 const STOP_TIMEOUT: Duration = Duration::from_millis(300);
 /// The longest that a bit of our code may take.
+const STAND_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest that it may run.
 const RUN_TIMEOUT: Duration = Duration::from_millis(300);
 /// Signals that the processor raises. To block them would make the kernel forget the process's handlers.
 const SYNCHRONOUS: [i32; 5] = [libc::SIGTRAP, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
@@ -189,8 +191,9 @@ impl Session {
         // Not in a system call that would have to be restarted.
         let set = sys::set_registers(tid, &Registers { orig_rax: u64::MAX, ..*from }).map_err(Trouble::from);
         let after = set.and_then(|()| self.until_trap(tid, how)).and_then(|()| Ok(sys::registers(tid)?));
-        sys::set_registers(tid, &before)?;
+        let restored = sys::set_registers(tid, &before);
         sys::set_mask(tid, mask)?;
+        restored?;
         after
     }
 
@@ -209,13 +212,25 @@ impl Session {
                 }
                 Some(Stop::Event) => {}
                 None => {
-                    _ = trace(Request::Interrupt, tid, 0);
-                    _ = sys::wait(tid, Instant::now() + STOP_TIMEOUT);
+                    self.stop_for_sure(tid)?;
                     return Err(Trouble::Failed(format!("the code put into it took over {RUN_TIMEOUT:?}")));
                 }
             }
             trace(how, tid, 0)?;
         }
+    }
+
+    /// Waits until a thread that runs code of ours stands. It must not be let go before it has its own
+    /// registers back: on a machine short of processors that may take a while.
+    fn stop_for_sure(&self, tid: i32) -> Result<(), Trouble> {
+        let give_up = Instant::now() + STAND_TIMEOUT;
+        while Instant::now() < give_up {
+            _ = trace(Request::Interrupt, tid, 0);
+            if sys::wait(tid, Instant::now() + STOP_TIMEOUT)?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(Trouble::Failed(format!("its thread {tid} did not stop within {STAND_TIMEOUT:?}")))
     }
 }
 

@@ -20,6 +20,7 @@ const ARRIVALS_MIN: usize = 5;
 const LATE_US_MAX: u64 = 250_000;
 
 pub(crate) static DELAY: Effect = Effect {
+    clients: true,
     name: "delay",
     about: "packets on some links arrive late, by a steady or a scattered time",
     words: "a delay (100ms), jitter=TIME, uniform, normal or pareto",

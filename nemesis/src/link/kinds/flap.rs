@@ -22,6 +22,7 @@ const A_TURN: u64 = 60;
 const TURN_MS_MAX: f64 = 2_000.0;
 
 pub(crate) static FLAP: Effect = Effect {
+    clients: true,
     name: "flap",
     about: "some links are down and up in turns",
     words: "the length of a turn (300ms)",

@@ -26,6 +26,7 @@ const DATAGRAM_BYTES_MAX: u64 = 1_200;
 const RAMP_US_MAX: u64 = 1_000_000;
 
 pub(crate) static RATE: Effect = Effect {
+    clients: true,
     name: "rate",
     about: "some links carry only so many bits a second, what does not fit their queue vanishes; with a ramp, they start slowly",
     words: "a rate (256kbit, 8mbit), ramp=TIME",

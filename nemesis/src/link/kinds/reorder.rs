@@ -18,6 +18,7 @@ const COUNT_MIN: u64 = 150;
 const WAIT_MS_MIN: f64 = 3.0;
 
 pub(crate) static REORDER: Effect = Effect {
+    clients: true,
     name: "reorder",
     about: "a share of the packets on some links overtakes those sent before, which wait",
     words: "a share (25%), how long the others wait (20ms)",

@@ -13,6 +13,7 @@ use crate::link::judge::{Verdict, by_share, enough_for};
 const SEGMENTS_MAX: u64 = 1_000;
 
 pub(crate) static RESET: Effect = Effect {
+    clients: true,
     name: "reset",
     about: "in place of a share of the TCP segments on some links, both ends get a reset",
     words: "a share (5%)",

@@ -16,6 +16,7 @@ const EXPECTED: &str = r#"{"share": 0.1}"#;
 pub(super) const COUNT_MAX: u64 = 400;
 
 pub(crate) static LOSS: Effect = Effect {
+    clients: true,
     name: "loss",
     about: "a share of the packets on some links vanishes",
     words: WORDS,
@@ -27,6 +28,7 @@ pub(crate) static LOSS: Effect = Effect {
 };
 
 pub(crate) static DUPLICATE: Effect = Effect {
+    clients: true,
     name: "duplicate",
     about: "a share of the packets on some links arrives twice",
     words: WORDS,
@@ -38,6 +40,7 @@ pub(crate) static DUPLICATE: Effect = Effect {
 };
 
 pub(crate) static CORRUPT: Effect = Effect {
+    clients: true,
     name: "corrupt",
     about: "a bit flips in a share of the packets on some links; the receiver's kernel drops them for their checksum",
     words: WORDS,
@@ -49,6 +52,7 @@ pub(crate) static CORRUPT: Effect = Effect {
 };
 
 pub(crate) static CORRUPT_UNDETECTED: Effect = Effect {
+    clients: false,
     name: "corrupt-undetected",
     about: "a bit flips in a share of the packets on some links, and no checksum below the application notices",
     words: WORDS,
@@ -88,9 +92,12 @@ pub(super) fn share(parameters: &Value) -> Result<f64, String> {
     within_bounds(share)
 }
 
-/// What is rarer could not be proved.
+/// What is rarer could not be proved, nor its healing.
+const SHARE_MIN: f64 = 0.01;
+
+/// The share, if it can be proved.
 pub(super) fn within_bounds(share: f64) -> Result<f64, String> {
-    within("share", share, 0.0001, 1.0)
+    within("share", share, SHARE_MIN, 1.0)
 }
 
 fn judge_corrupt(case: &Case<'_>) -> Verdict {

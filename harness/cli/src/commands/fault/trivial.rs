@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ordeal_core::{BoxFuture, Client, ClusterSpec, Launch, NodeSpec, Target, TargetError};
 use ordeal_runner::sandbox::THIS_PROGRAM;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::exit::{Exit, eprint};
 
@@ -41,7 +42,15 @@ impl Target for Trivial {
     }
 
     fn ready<'a>(&'a self, node: &'a NodeSpec) -> BoxFuture<'a, bool> {
-        Box::pin(async { tokio::net::TcpStream::connect((node.ip, PORT)).await.is_ok() })
+        Box::pin(async {
+            // The kernel answers connections for a program that hangs: ask the program.
+            let ask = async {
+                let mut stream = tokio::net::TcpStream::connect((node.ip, PORT)).await?;
+                stream.write_all(&[7]).await?;
+                stream.read_u8().await
+            };
+            ask.await.is_ok_and(|byte| byte == 7)
+        })
     }
 
     fn client(&self, _: &str, _: &NodeSpec) -> Result<Box<dyn Client>, TargetError> {

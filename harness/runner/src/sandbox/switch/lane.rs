@@ -13,6 +13,8 @@ use super::rules::Effective;
 
 /// A packet that would have to wait longer for its turn on a link of limited rate is dropped.
 const QUEUE_MAX: Duration = Duration::from_millis(200);
+/// In such steps a growing rate is followed.
+const RAMP_STEP: Duration = Duration::from_millis(10);
 /// The shape of the Pareto (Lomax) distribution: half of the delays exceed the least by less than 0.42 of
 /// the jitter, one in a hundred by more than 9 times the jitter.
 const PARETO_SHAPE: f64 = 2.0;
@@ -90,17 +92,32 @@ impl Lane {
 
     /// When the packet has left a link of limited rate; `None` if it is dropped at the end of its queue.
     fn transmit(&mut self, rule: &Effective, now: Instant, bytes: usize) -> Option<Instant> {
-        let Some(bps) = rule.rate_bps(now) else {
+        if rule.rate_bps(now).is_none() {
+            self.free_at = None;
             return Some(now);
-        };
+        }
         let start = self.free_at.map_or(now, |free| free.max(now));
         if start - now > QUEUE_MAX {
             return None;
         }
-        let end = start + Duration::from_secs_f64(bytes as f64 * 8.0 / bps);
+        let end = transmitted(rule, start, bytes);
         self.free_at = Some(end);
         Some(end)
     }
+}
+
+/// When the last bit has left whose first leaves at `start`, at a rate that may grow in the meantime.
+fn transmitted(rule: &Effective, start: Instant, bytes: usize) -> Instant {
+    let (mut left_bits, mut at) = (bytes as f64 * 8.0, start);
+    while let Some(bps) = rule.rate_bps(at) {
+        let rest = Duration::from_secs_f64(left_bits / bps);
+        if rest <= RAMP_STEP || !rule.is_growing(at) {
+            return at + rest;
+        }
+        left_bits -= bps * RAMP_STEP.as_secs_f64();
+        at += RAMP_STEP;
+    }
+    at
 }
 
 /// A reset goes before a flipped bit, and a packet has at most one bit flipped.

@@ -111,6 +111,11 @@ impl Effective {
         self.rates.iter().map(grown).reduce(f64::min)
     }
 
+    /// Whether a rate is still growing.
+    pub(super) fn is_growing(&self, now: Instant) -> bool {
+        self.rates.iter().any(|rate| now.saturating_duration_since(rate.since) < rate.ramp)
+    }
+
     /// Whether anything is done with what a packet carries.
     pub(super) fn touches_payload(&self) -> bool {
         self.corrupt_detected > 0.0 || self.corrupt_undetected > 0.0 || self.reset > 0.0
