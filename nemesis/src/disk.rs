@@ -295,7 +295,8 @@ impl Disk {
     }
 
     fn forget_contents(&self) {
-        let state = self.state();
+        // Whoever holds it is about to mount anew, and then nothing is known.
+        let Ok(state) = self.state.try_lock() else { return };
         if let Some(mounted) = &state.mounted {
             mounted.forget_contents(state.core.known());
         }
@@ -324,21 +325,18 @@ impl Disk {
         let mut state = self.state();
         // What the kernel has not written by now is lost like the rest.
         state.core.die();
-        if let Some(mounted) = state.mounted.take() {
-            mounted.unmount()?;
-        }
-        let lost = state.core.roll_back(torn, seed);
-        let lost = lost.map_err(|why| format!("{}: {why}", self.point.display()))?;
+        let unmounted = state.mounted.take().map_or(Ok(()), Mounted::unmount);
+        let lost = state.core.roll_back(torn, seed).map_err(|why| format!("{}: {why}", self.point.display()));
+        // Whatever went wrong, the node must find its disk when it is started again.
         self.remount(&mut state)?;
-        Ok(lost)
+        unmounted.and(lost)
     }
 
     /// With the node down: everything that was written counts as synced, the disk is taken off, `act` may
     /// change the files themselves, and the disk is put back. Blocking.
     pub(crate) fn offline<T>(&self, act: impl FnOnce(&Path) -> Result<T, String>) -> Result<T, String> {
         let mut state = self.state();
-        self.take_off(&mut state)?;
-        let acted = act(&self.files);
+        let acted = self.take_off(&mut state).and_then(|()| act(&self.files));
         self.remount(&mut state)?;
         acted
     }

@@ -55,6 +55,17 @@ pub enum Excludes {
     Clocks,
 }
 
+impl Excludes {
+    /// What two kinds that exclude one another have in common.
+    pub fn class(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::Lives => Some("lives"),
+            Self::Clocks => Some("clocks"),
+        }
+    }
+}
+
 /// Whether a system may be expected to keep its promises under a kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {

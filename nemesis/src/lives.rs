@@ -137,8 +137,10 @@ impl Victims {
     /// # Errors
     /// When one cannot be ended.
     pub(crate) async fn fell(&self, cluster: &dyn Cluster, nodes: &[usize]) -> Result<(), String> {
-        if !running(cluster, nodes).await?.0.is_empty() {
-            self.strike(cluster, nodes, Blow::KILL).await?;
+        if let Err(why) = self.strike(cluster, nodes, Blow::KILL).await
+            && !running(cluster, nodes).await?.0.is_empty()
+        {
+            return Err(why);
         }
         gone(cluster, nodes).await?;
         let mut fallen = self.fallen.lock().await;
@@ -239,8 +241,7 @@ impl Victims {
         let mut fallen = self.fallen.lock().await;
         for &node in fallen.keys() {
             cluster.start(node).await.map_err(|e| format!("cannot start node {node}: {e}"))?;
-            // Only from here on: the start took back what was expected before.
-            cluster.expect_death(node);
+            cluster.expect_deaths(node);
         }
         let nodes: Vec<usize> = std::mem::take(&mut *fallen).into_keys().collect();
         let deadline = Instant::now() + watch;
@@ -307,6 +308,12 @@ async fn bring_up(cluster: &dyn Cluster, fallen: BTreeMap<usize, Fallen>) -> Res
         if all_up || Instant::now() >= deadline {
             let seen = fallen.keys().zip(inits).map(|(node, init)| json!({ "node": node, "init_pid": init }));
             return Ok((all_up, seen.collect()));
+        }
+        for (&node, init) in fallen.keys().zip(&inits) {
+            // One that was dead but not reaped when it was to be started was taken for alive.
+            if init.is_none() {
+                cluster.start(node).await.map_err(|e| format!("cannot start node {node}: {e}"))?;
+            }
         }
         tokio::time::sleep(POLL).await;
     }

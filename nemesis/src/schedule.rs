@@ -75,7 +75,7 @@ pub fn schedule(asked: &[Asked<'_>], setting: Setting) -> Result<Vec<FaultStep>,
         return Ok(Vec::new());
     }
     let drawn: Vec<Asked<'_>> = asked.iter().filter(|a| a.clause.when == When::Drawn).copied().collect();
-    let mut steps = draw(&drawn, setting)?;
+    let mut steps = Vec::new();
     for (position, asked) in asked.iter().enumerate() {
         let name = asked.fault.name();
         // What is drawn for one clause does not depend on the others.
@@ -86,9 +86,28 @@ pub fn schedule(asked: &[Asked<'_>], setting: Setting) -> Result<Vec<FaultStep>,
             steps.push(FaultStep { at_ms, for_ms, fault: name.to_owned(), args });
         }
     }
+    // What has a time has it; what is drawn makes room.
+    let free = |step: &FaultStep| !steps.iter().any(|timed| exclude(step, timed));
+    let drawn_steps: Vec<FaultStep> = draw(&drawn, setting)?.into_iter().filter(free).collect();
+    steps.extend(drawn_steps);
+    let planned = |asked: &&Asked<'_>| steps.iter().any(|step| step.fault == asked.fault.name());
+    if let Some(without) = drawn.iter().find(|asked| !planned(asked)) {
+        let name = without.fault.name();
+        return Err(format!("there is no time for {name} beside the faults that were given a time"));
+    }
     steps.sort_by_key(|step| step.at_ms);
     once_at_a_time(&steps)?;
     Ok(steps)
+}
+
+/// What two steps must not have in common at the same time.
+fn class(step: &FaultStep) -> &str {
+    crate::find(&step.fault).and_then(|kind| kind.excludes.class()).unwrap_or(&step.fault)
+}
+
+fn exclude(a: &FaultStep, b: &FaultStep) -> bool {
+    let ends = |step: &FaultStep| step.at_ms.saturating_add(step.for_ms);
+    class(a) == class(b) && a.at_ms < ends(b) && b.at_ms < ends(a)
 }
 
 fn args(asked: &Asked<'_>, rng: &mut Rng, setting: Setting) -> Result<Value, String> {
@@ -109,21 +128,20 @@ fn read(
     fault.read(words, rng, nodes, has_primary).map_err(|why| format!("{}: {why}", fault.name()))
 }
 
-/// Refuses a schedule, sorted by time, in which a kind is injected while it is still in force, or two that
-/// set the clocks at the same time.
+/// Refuses a schedule, sorted by time, in which a kind is injected while it, or one that it excludes, is
+/// still in force.
 ///
 /// # Errors
 /// Which one, and when.
 pub fn once_at_a_time(steps: &[FaultStep]) -> Result<(), String> {
-    let mut until: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut last: BTreeMap<&str, &FaultStep> = BTreeMap::new();
     for step in steps {
-        let end_ms = step.at_ms.saturating_add(step.for_ms);
-        let clocks = crate::find(&step.fault).is_some_and(|kind| kind.excludes == Excludes::Clocks);
-        let key = if clocks { "clock" } else { &step.fault };
-        if let Some(before_ms) = until.insert(key, end_ms).filter(|before| *before > step.at_ms) {
+        if let Some(before) = last.insert(class(step), step).filter(|before| exclude(before, step)) {
+            let before_ms = before.at_ms.saturating_add(before.for_ms);
             return Err(format!(
-                "{} is to begin at {} ms, but the {key} fault before it lasts until {before_ms} ms: shorten it with `for`",
-                step.fault, step.at_ms
+                "{} is to begin at {} ms, but the {} before it, which it excludes, lasts until {before_ms} ms: \
+                 shorten it with `for`",
+                step.fault, step.at_ms, before.fault
             ));
         }
     }
@@ -417,12 +435,17 @@ mod tests {
     fn one_kind_twice_at_a_time_is_refused() {
         for text in [
             "kill at 1s for 5s; kill at 3s",
-            "kill at 2s until end; kill",
+            "kill at 1s for 5s; pause at 3s",
             "clock-step at 1s for 5s; clock-drift at 3s",
         ] {
             let error = plan(text, 20_000, 1).unwrap_err();
             assert!(error.contains("lasts until"), "{text}: {error}");
         }
+        let made_room = with("kill(n1) at 5s for 10s; pause, partition", 20_000, 1);
+        let kill = made_room.iter().find(|s| s.fault == "kill").unwrap();
+        assert!(made_room.iter().all(|s| s.fault != "pause" || !exclude(s, kill)), "{made_room:?}");
+        assert!(made_room.iter().any(|s| s.fault == "partition" && s.at_ms > 5_000 && s.at_ms < 15_000));
+        assert!(plan("kill at 0s until end; pause", 20_000, 1).unwrap_err().contains("no time for pause"));
         assert!(plan("kill(n9)", 20_000, 1).unwrap_err().contains("kill: "));
     }
 

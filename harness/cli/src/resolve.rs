@@ -204,6 +204,11 @@ fn choose_faults(resolved: &mut Resolved, args: &RunArgs, scheduled: bool) -> an
 /// What is broken if nothing is asked for: what finds most, and needs nothing of the machine.
 pub(crate) const DEFAULT_FAULTS: &str = "partition, kill, pause";
 
+/// The class of a kind of fault, of which no two may be in force at the same time.
+pub(crate) fn class(fault: &str) -> Option<&'static str> {
+    ordeal_nemesis::find(fault).and_then(|kind| kind.excludes.class())
+}
+
 /// Builds a kind; the error says why this machine or cluster does not allow it.
 pub(crate) fn usable(kind: &Kind, arsenal: &Arc<Arsenal>, nodes: usize) -> Result<Arc<dyn Fault>, String> {
     let fault: Arc<dyn Fault> = Arc::from((kind.build)(arsenal));

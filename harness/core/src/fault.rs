@@ -63,6 +63,10 @@ pub trait Cluster: Send + Sync {
     /// Tells the cluster that the node's death, from now until it is started again, is intended.
     fn expect_death(&self, node: usize);
 
+    /// Tells the cluster that the node may end by itself from now on, in this life and in all later ones:
+    /// what it stands on is damaged.
+    fn expect_deaths(&self, node: usize);
+
     /// Waits until nothing of the node runs any more.
     fn gone(&self, node: usize) -> BoxFuture<'_, ()>;
 

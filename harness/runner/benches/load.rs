@@ -116,6 +116,7 @@ fn drive(
         faults: Vec::new(),
         dir: RunDir::create(&dir.path().join("run")).expect("a run directory"),
         harness: std::env::current_exe().expect("own path"),
+        class: |_| None,
         capture: None,
         progress: Arc::new(Progress::default()),
         interrupt: interrupted,

@@ -68,6 +68,8 @@ struct Node {
 #[derive(Default)]
 struct State {
     death_expected: bool,
+    /// Every death of it is expected.
+    doomed: bool,
     /// How its process ended the last time.
     last_status: Option<String>,
 }
@@ -148,7 +150,10 @@ impl LocalCluster {
         let reported = tokio::time::timeout(REPORT, reported).await;
         let reported = reported.map_err(|_| format!("{}: its init process did not report", node.id))?;
         let init = reported.map_err(|e| e.to_string())?.map_err(|why| format!("{}: {why}", node.id))?;
-        self.state(index).death_expected = false;
+        {
+            let mut state = self.state(index);
+            state.death_expected = state.doomed;
+        }
         self.nodes[index].init.send_replace(Some(init));
         tracing::info!(node = node.id, init, program = %launch.program.display(), "started");
 
@@ -344,6 +349,11 @@ impl Cluster for Handle {
     }
 
     fn expect_death(&self, node: usize) {
+        self.0.expect_death(node);
+    }
+
+    fn expect_deaths(&self, node: usize) {
+        self.0.state(node).doomed = true;
         self.0.expect_death(node);
     }
 

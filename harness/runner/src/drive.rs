@@ -1,5 +1,6 @@
 //! Drives the schedule of faults: each kind in a task of its own, one injection after another.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,14 +18,17 @@ pub(crate) struct Driver {
     pub(crate) journal: Journal,
     pub(crate) cluster: Handle,
     pub(crate) progress: Arc<Progress>,
+    /// Held while a fault of that class is in force.
+    pub(crate) classes: Arc<BTreeMap<&'static str, tokio::sync::Mutex<()>>>,
 }
 
 impl Driver {
     /// Injects one kind of fault as planned, from `start` on. Every injection is followed by its probe,
-    /// and healed before the next.
+    /// and healed before the next, and before the next one of another kind of its class.
     pub(crate) async fn drive(
         self,
         fault: Arc<dyn Fault>,
+        class: Option<&'static str>,
         steps: Vec<FaultStep>,
         start: Instant,
         mut interrupt: watch::Receiver<bool>,
@@ -35,9 +39,16 @@ impl Driver {
                 break;
             }
             let end = start + Duration::from_millis(end_ms);
-            if Instant::now() >= end {
-                // The one before took longer than planned. Injected now it would bite when nobody looks.
-                let error = "the injection before it took until after its end";
+            let turn = async {
+                match class.and_then(|class| self.classes.get(class)) {
+                    Some(class) => Some(class.lock().await),
+                    None => None,
+                }
+            };
+            let turn = tokio::time::timeout_at(end, turn).await;
+            if turn.is_err() || Instant::now() >= end {
+                // What was in force took longer than planned. Injected now it would bite when nobody looks.
+                let error = "the fault before it took until after its end";
                 let value =
                     json!({"fault": fault.name(), "args": step.args, "proved": false, "error": error});
                 self.note(EventKind::Info, "inject", value).await?;

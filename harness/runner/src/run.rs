@@ -29,6 +29,8 @@ pub struct Audit {
     pub workload: Arc<dyn Workload>,
     /// The kinds of fault that the plan uses.
     pub faults: Vec<Arc<dyn Fault>>,
+    /// The class of a kind of fault, of which no two may be in force at the same time.
+    pub class: fn(&str) -> Option<&'static str>,
     /// Where everything is written.
     pub dir: RunDir,
     /// The program to run as a node's init: this binary.
@@ -236,7 +238,8 @@ async fn work(
             for fault in &audit.faults {
                 let steps = plan.faults.iter().filter(|s| s.fault == fault.name()).cloned().collect();
                 let interrupt = audit.interrupt.clone();
-                faults.spawn(driver.clone().drive(Arc::clone(fault), steps, start, interrupt));
+                let class = (audit.class)(fault.name());
+                faults.spawn(driver.clone().drive(Arc::clone(fault), class, steps, start, interrupt));
             }
         }
         clients.load(&source, plan.concurrency, &stop).await?;
@@ -306,7 +309,9 @@ async fn start_cluster(
         stop_cluster(audit, &handle).await;
         return Err(error);
     }
-    let driver = Driver { journal, cluster: handle, progress: Arc::clone(&audit.progress) };
+    let classes = audit.faults.iter().filter_map(|fault| (audit.class)(fault.name()));
+    let classes = Arc::new(classes.map(|class| (class, tokio::sync::Mutex::default())).collect());
+    let driver = Driver { journal, cluster: handle, progress: Arc::clone(&audit.progress), classes };
     let primary = driver.has_primary().await;
     tracing::info!(nodes = spec.nodes.len(), primary, "the cluster is ready");
     Ok(Some(driver))

@@ -262,6 +262,7 @@ fn inside(path: &Path, kind: &str) -> ExitCode {
         faults: Vec::new(),
         dir,
         harness: std::env::current_exe().unwrap(),
+        class: |_| None,
         capture: (kind == "captured").then(|| path.join(CAPTURE)),
         progress: Arc::new(Progress::default()),
         interrupt: interrupted,

@@ -161,14 +161,16 @@ impl Core {
         fstatvfs(&self.store.root)
     }
 
-    /// All directory operations so far are synced.
+    /// All directory operations so far are synced. Answers what could not be deleted, which is no affair of
+    /// the node's.
     fn commit(&self, tree: &mut Tree) -> Result<(), Errno> {
+        let mut first = Ok(());
         for op in std::mem::take(&mut tree.log) {
             if let Some(number) = op.parked() {
-                self.discard(tree, number)?;
+                first = first.and(self.discard(tree, number));
             }
         }
-        Ok(())
+        first
     }
 
     /// Deletes for good what is parked under this number, but keeps hold of it if the kernel still may

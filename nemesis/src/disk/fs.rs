@@ -10,8 +10,8 @@ mod calls;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fuser::{
     FopenFlags, INodeNo, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
@@ -156,9 +156,14 @@ impl Served {
         if self.hazards.late.fetch_add(1, Ordering::Relaxed) >= LATE_MAX {
             return late();
         }
-        // Without a thread the closure is dropped, and with it the answer, which then is an error.
-        if std::thread::Builder::new().name("disk-late".to_owned()).spawn(late).is_err() {
-            self.hazards.late.fetch_sub(1, Ordering::Relaxed);
+        // Where there is no thread to be had, the call waits here, and others behind it.
+        let shared = Arc::new(Mutex::new(Some(late)));
+        let taken = Arc::clone(&shared);
+        let take = move || take(&taken).map_or((), |late| late());
+        if std::thread::Builder::new().name("disk-late".to_owned()).spawn(take).is_err()
+            && let Some(late) = self::take(&shared)
+        {
+            late();
         }
     }
 
@@ -166,4 +171,8 @@ impl Served {
     fn opened_flags(&self) -> FopenFlags {
         if self.hazards.rules.any_touch_reads() { FopenFlags::empty() } else { FopenFlags::FOPEN_KEEP_CACHE }
     }
+}
+
+fn take<T>(shared: &Mutex<Option<T>>) -> Option<T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner).take()
 }

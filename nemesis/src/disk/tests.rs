@@ -144,6 +144,8 @@ impl Cluster for Directories {
 
     fn note(&self, _: &'static str, _: serde_json::Value) {}
 
+    fn expect_deaths(&self, _: usize) {}
+
     fn expect_death(&self, _: usize) {}
 
     fn gone(&self, _: usize) -> BoxFuture<'_, ()> {

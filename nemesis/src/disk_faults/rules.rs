@@ -13,7 +13,7 @@ pub(crate) mod disk_full;
 pub(crate) mod slow_disk;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,8 +35,6 @@ const POLL: Duration = Duration::from_millis(2);
 const QUIET: Duration = Duration::from_millis(20);
 /// How long a node on possibly damaged data is watched after its start.
 const WATCH: Duration = Duration::from_millis(500);
-/// The harness's own file, in the root of a node's data, for the blink of an eye.
-const OWN_FILE: &str = ".ordeal-probe";
 
 /// What becomes of the nodes when the rules are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,15 +278,5 @@ fn read_scope(words: &mut Words, args: &mut Value) -> Result<(), String> {
 fn read_chance(words: &mut Words, args: &mut Value) {
     if let Some(chance) = words.take(share) {
         args["chance"] = json!(chance);
-    }
-}
-
-/// Writes a byte into the harness's own file, and removes it.
-fn write_own_file(data: &Path) -> std::io::Result<()> {
-    let path: PathBuf = data.join(OWN_FILE);
-    let written = std::fs::write(&path, b"x");
-    match std::fs::remove_file(&path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => written.and(Err(e)),
-        _ => written,
     }
 }

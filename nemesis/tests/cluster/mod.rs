@@ -372,6 +372,10 @@ impl Cluster for TestCluster {
         self.deaths_expected.lock().expect("not poisoned").push(node);
     }
 
+    fn expect_deaths(&self, node: usize) {
+        self.expect_death(node);
+    }
+
     fn gone(&self, node: usize) -> BoxFuture<'_, ()> {
         Box::pin(async move { until("the node is gone", || self.init_pid(node).is_none()).await })
     }

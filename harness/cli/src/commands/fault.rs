@@ -107,6 +107,7 @@ fn inside(args: &FaultTestArgs, mut trials: Vec<Trial>, dir: RunDir) -> anyhow::
         faults,
         dir,
         harness: this_program()?,
+        class: crate::resolve::class,
         capture: None,
         progress: Arc::new(Progress::default()),
         interrupt: interrupted,

@@ -17,7 +17,7 @@ use crate::args::{Expect, RunArgs};
 use crate::exit::{Exit, UsageError, eprint, print, style};
 use crate::judge;
 use crate::progress::Watcher;
-use crate::resolve::{Resolved, resolve, this_program};
+use crate::resolve::{Resolved, class, resolve, this_program};
 
 pub(crate) fn main(args: &RunArgs) -> anyhow::Result<Exit> {
     let resolved = resolve(args)?;
@@ -86,6 +86,7 @@ fn inside(resolved: Resolved, dir: &RunDir, args: &RunArgs) -> anyhow::Result<Ju
             faults: resolved.faults,
             dir: dir.clone(),
             harness: this_program()?,
+            class,
             capture: args.pcap.clone(),
             progress,
             interrupt: watch_signals()?,

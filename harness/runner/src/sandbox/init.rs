@@ -118,7 +118,7 @@ fn init(report: OwnedFd, id: &OsStr, program: &OsStr, args: &[OsString]) -> i32 
     let _ = sethostname(id);
     // The node must not inherit it, or the harness would wait for its end.
     let _ = fcntl(&report, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
-    let prepared = make_mounts_private().and_then(|()| mount_proc()).and_then(|()| take_off_others_disks());
+    let prepared = make_mounts_private().and_then(|()| mount_proc()).and_then(|()| see_to_disks());
     if let Err(e) = prepared {
         say(report, &format!("error {e}"));
         return CANNOT_START;
@@ -148,15 +148,23 @@ fn init(report: OwnedFd, id: &OsStr, program: &OsStr, args: &[OsString]) -> i32 
 
 /// The kind of file system that faults put under nodes' data directories.
 const DISK_KIND: &str = "fuse.ordeal";
+/// Where the files of such a file system really lie, in the node's directory.
+const DISK_FILES: [&str; 2] = ["disk", "disk-unlinked"];
 
-/// Takes off the disks of all other nodes. This node's is below its working directory.
-fn take_off_others_disks() -> Result<(), SandboxError> {
+/// Takes off the disks of all other nodes. This node's is below its working directory; if its files lie
+/// there but the disk is not on, the node must not start: it would find nothing of what it wrote.
+fn see_to_disks() -> Result<(), SandboxError> {
     let failed = |e: std::io::Error| {
         SandboxError::new("list the node's mounts", e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
     };
     let home = std::env::current_dir().map_err(failed)?;
     let mounts = std::fs::read("/proc/self/mountinfo").map_err(failed)?;
-    for point in disks(&mounts).into_iter().filter(|point| !point.starts_with(&home)) {
+    let (own, others): (Vec<PathBuf>, _) =
+        disks(&mounts).into_iter().partition(|point| point.starts_with(&home));
+    if own.is_empty() && DISK_FILES.iter().all(|files| home.join(files).is_dir()) {
+        return Err(SandboxError::new("find the node's disk, which is off", Errno::ENODEV));
+    }
+    for point in others {
         match umount2(&point, MntFlags::MNT_DETACH) {
             // The harness may have taken it off for everybody.
             Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}

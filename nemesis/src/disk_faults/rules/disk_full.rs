@@ -1,18 +1,17 @@
 //! `disk-full`: the disk has no room left. A node may end over it; on heal there is room again, and the node
 //! is started anew.
 //!
-//! Proof: a file of the harness's own has no room. The node may need none meanwhile, because it overwrites what
-//! it has; if it does, its calls that were refused are counted.
+//! Proof: whoever asks the file system is told that nothing is free. The node may need nothing meanwhile, because
+//! it overwrites what it has; if it does, its calls that were refused are counted.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use nix::errno::Errno;
 use ordeal_core::{Fault, Rng, Words};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{After, OwnCall, Ruling, build as build_ruled, read_path_and_seed, write_own_file};
+use super::{After, OwnCall, Ruling, build as build_ruled, read_path_and_seed};
 use crate::Arsenal;
 use crate::disk::{Action, Rule};
 use crate::disk_faults::{draw_seed, parse};
@@ -68,14 +67,8 @@ impl Ruling for DiskFull {
     }
 
     fn own_call(&self, _: &Rule, data: &Path) -> Option<OwnCall> {
-        match write_own_file(data) {
-            Ok(()) => Some(OwnCall { struck: false, seen: json!("a byte was written") }),
-            Err(e) if e.raw_os_error() == Some(Errno::ENOSPC as i32) => {
-                Some(OwnCall { struck: true, seen: json!("ENOSPC") })
-            }
-            // Another fault of the same disk came first.
-            Err(_) => None,
-        }
+        let free = nix::sys::statvfs::statvfs(data).ok()?.blocks_available();
+        Some(OwnCall { struck: free == 0, seen: json!({ "blocks_available": free }) })
     }
 
     fn own_call_suffices(&self) -> bool {

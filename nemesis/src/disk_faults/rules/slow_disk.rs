@@ -1,19 +1,16 @@
 //! `slow-disk`: calls on the disk take longer, mostly those that sync or write, as on a disk that is worn
 //! out or shared with others.
 //!
-//! Proof besides the calls that were held up: the harness's own file takes as long, if the rule covers
-//! creating or writing it.
+//! Proof: the calls that were held up. The harness makes none of its own, which others' rules would strike.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use ordeal_core::words::{log_between, time_us};
 use ordeal_core::{Fault, Rng, Words};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{After, OwnCall, Ruling, build as build_ruled, read_scope, write_own_file};
+use super::{After, Ruling, build as build_ruled, read_scope};
 use crate::Arsenal;
 use crate::disk::{Action, Call, Rule};
 use crate::disk_faults::{checked_share, draw_seed, parse};
@@ -84,18 +81,5 @@ impl Ruling for SlowDisk {
         let chance = checked_share("chance", read.chance, args)?;
         let action = Action::Delay { us: read.delay_us };
         Ok((Rule { calls: read.calls, path: read.path, chance, action }, read.seed))
-    }
-
-    fn own_call(&self, rule: &Rule, data: &Path) -> Option<OwnCall> {
-        let covered = rule.calls.is_empty()
-            || rule.calls.iter().any(|call| matches!(call, Call::Create | Call::Write | Call::Unlink));
-        let Action::Delay { us } = rule.action else { return None };
-        if !covered {
-            return None;
-        }
-        let start = Instant::now();
-        write_own_file(data).ok()?;
-        let took_us = start.elapsed().as_micros() as u64;
-        Some(OwnCall { struck: took_us >= us, seen: json!({ "took_us": took_us, "delay_us": us }) })
     }
 }
