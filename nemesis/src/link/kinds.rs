@@ -165,7 +165,7 @@ mod tests {
                 LinkRule { rate_bps: Some(256_000), ramp_us: 3_000_000, ..LinkRule::default() },
             ),
             (&FLAP, "300ms", LinkRule { flap_us: Some(300_000), ..LinkRule::default() }),
-            (&RESET, "0.5%", LinkRule { reset: 0.005, ..LinkRule::default() }),
+            (&RESET, "2%", LinkRule { reset: 0.02, ..LinkRule::default() }),
         ] {
             assert_eq!(read(effect, text), Ok(rule), "{}({text})", effect.name);
         }
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn plans_are_read_strictly() {
         for (effect, parameters, why) in [
-            (&LOSS, json!({"share": 2}), "expected 0.0001 to 1"),
+            (&LOSS, json!({"share": 2}), "expected 0.01 to 1"),
             (&LOSS, json!({"share": 0.1, "chance": 1}), "unknown field"),
             (&LOSS, json!({}), "missing field"),
             (&DELAY, json!({"delay_ms": -1}), "`delay_ms` is -1"),

@@ -52,7 +52,7 @@ fn cases() -> Vec<(&'static str, Value)> {
         ("rate", json!({"links": "all", "kbit": 256, "ramp_ms": 2_000})),
         ("flap", json!({"links": {"nodes": [1]}, "period_ms": 100})),
         ("flap", json!({"links": "all", "period_ms": 500})),
-        ("reset", json!({"links": {"nodes": [0]}, "share": 0.005})),
+        ("reset", json!({"links": {"nodes": [0]}, "share": 0.01})),
         ("reset", json!({"links": "clients", "share": 0.1})),
     ]
 }

@@ -17,7 +17,7 @@ pub(crate) static RESET: Effect = Effect {
     name: "reset",
     about: "in place of a share of the TCP segments on some links, both ends get a reset",
     words: "a share (5%)",
-    draw: |rng: &mut Rng| json!({ "share": log_between(rng, 5, 100) as f64 / 1_000.0 }),
+    draw: |rng: &mut Rng| json!({ "share": log_between(rng, 10, 100) as f64 / 1_000.0 }),
     read: shares::read,
     rule: |p| Ok(LinkRule { reset: shares::share(p)?, ..LinkRule::default() }),
     means: Means::Segments(|rule| enough_for(rule.reset, SEGMENTS_MAX)),
