@@ -1,5 +1,6 @@
 //! `ordeal run`: an audit from the plan to the verdict.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,8 +44,12 @@ pub(crate) fn main(args: &RunArgs) -> anyhow::Result<Exit> {
         resolved.plan.seed,
         dir.path().display()
     ));
+    let mut without: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (fault, why) in &resolved.plan.faults_skipped {
-        eprint(&format!("ordeal: without {fault}: {why}"));
+        without.entry(why).or_default().push(fault);
+    }
+    for (why, faults) in without {
+        eprint(&format!("ordeal: without {}: {why}", faults.join(", ")));
     }
     if resolved.processes {
         let entered = sandbox::enter().inspect_err(|_| {
