@@ -357,6 +357,7 @@ fn damage_at_rest_is_found_by_the_node_that_starts_on_it() {
         until("it notices", || bench.said(0, "damaged") >= 1).await;
         let at = installed["damaged"][0]["damaged"]["at"].as_u64().unwrap();
         assert_eq!(bench.last(0, "damaged after"), at / 16);
+        until("it has ended over it", || bench.cluster.init_pid(0).is_none()).await;
         let probe = heal(rot, &bench.cluster).await;
         assert!(probe.proved && probe.seen[0]["refuses_to_start"] == json!(true), "{}", probe.seen);
         fs::write(bench.home(0).join("repair"), "").unwrap();
