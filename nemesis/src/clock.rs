@@ -27,13 +27,13 @@ mod tracee;
 mod watch;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng, Words};
 use serde_json::{Value, json};
 
 use self::args::Sort;
 pub use self::skew::Clocks;
+use crate::nodes::some_running;
 use crate::{Arsenal, whom};
 
 pub(crate) const STEP: &str = "clock-step";
@@ -42,9 +42,6 @@ pub(crate) const DRIFT: &str = "clock-drift";
 pub(crate) const STEP_ABOUT: &str = "set the clocks of some nodes milliseconds to hours forward or back";
 pub(crate) const STROBE_ABOUT: &str = "let the clocks of some nodes jump back and forth";
 pub(crate) const DRIFT_ABOUT: &str = "let the clocks of some nodes run too fast or too slow";
-
-/// Between two looks whether a node is back, or another clock fault over.
-const ASK_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(crate) fn build_step(arsenal: &Arc<Arsenal>) -> Box<dyn Fault> {
     Box::new(Clock { name: STEP, about: STEP_ABOUT, sort: Sort::Step, arsenal: Arc::clone(arsenal) })
@@ -70,21 +67,9 @@ impl Clock {
         let order = self.sort.parse(&step.args)?;
         let nodes = whom::resolve(&step.args, cluster).await?;
         self.arsenal.clocks.pages(cluster)?;
-        // Another fault may have killed them all; they come back, perhaps within this fault's time. And an
-        // edited plan may have two clock faults at a time.
-        let deadline = Instant::now() + Duration::from_millis(step.for_ms / 2);
-        let all_down = || nodes.iter().all(|&node| cluster.init_pid(node).is_none());
-        let must_wait = || all_down() || self.arsenal.clocks.taken_by_other(self.name);
-        while must_wait() && Instant::now() < deadline {
-            tokio::time::sleep(ASK_INTERVAL).await;
-        }
-        if all_down() {
-            return Err("every node it was meant for is down".to_owned());
-        }
-        let down: Vec<usize> =
-            nodes.iter().copied().filter(|&node| cluster.init_pid(node).is_none()).collect();
+        let (up, down) = some_running(cluster, &nodes, step.for_ms / 2).await?;
         // Some systems end themselves, rightly, when they find their clock to be wrong.
-        nodes.iter().filter(|node| !down.contains(node)).for_each(|&node| cluster.expect_death(node));
+        up.iter().for_each(|node| cluster.expect_death(node.node));
         let (name, arsenal) = (self.name, Arc::clone(&self.arsenal));
         let mut installed = blocking(move || arsenal.clocks.begin(name, &nodes, order)).await??;
         if !down.is_empty() {
@@ -96,7 +81,7 @@ impl Clock {
     async fn look(&self) -> Probe {
         let (name, arsenal) = (self.name, Arc::clone(&self.arsenal));
         let looked = blocking(move || arsenal.clocks.look(name)).await;
-        looked.unwrap_or_else(|why| Probe { proved: false, seen: json!({ "error": why }) })
+        looked.unwrap_or_else(|why| Probe::failed(&why))
     }
 
     async fn right(&self, cluster: &dyn Cluster) -> Result<Probe, String> {
@@ -144,10 +129,7 @@ impl Fault for Clock {
     ) -> Result<Value, String> {
         let mut args = self.draw(rng, nodes, has_primary);
         self.sort.read(&mut words, &mut args)?;
-        if let Some(whom) = whom::read(&mut words, rng, nodes, has_primary)? {
-            args["nodes"] = whom;
-        }
-        words.finish(&format!("{}, {}", self.sort.words(), whom::WORDS)).map(|()| args)
+        whom::finish(words, rng, nodes, has_primary, args, self.sort.words())
     }
 
     fn prepare<'a>(&'a self, cluster: &'a dyn Cluster) -> BoxFuture<'a, Result<(), String>> {

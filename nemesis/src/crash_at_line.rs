@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng, Words};
+use ordeal_core::{BoxFuture, Cluster, Fault, FaultStep, Probe, Rng, Words};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -201,10 +201,6 @@ impl Fault for CrashAtLine {
 
     fn about(&self) -> &'static str {
         ABOUT
-    }
-
-    fn applies(&self, _: &Machine, _: usize) -> Applies {
-        Applies::Yes
     }
 
     /// Without a line: `inject` will say that one must be given.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ordeal_core::words::{log_between, time_us};
-use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng, Words};
+use ordeal_core::{BoxFuture, Cluster, Fault, FaultStep, Probe, Rng, Words};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -24,7 +24,7 @@ pub(crate) const NAME: &str = "crash-loop";
 pub(crate) const ABOUT: &str = "kill nodes again and again, each time shortly after they were started";
 
 const EXPECTED: &str = r#"{"nodes": …, "times": 2 to 100, "up_ms": 0 to 60000}"#;
-const WORDS: &str = "times=5, up=50ms, and";
+const WORDS: &str = "times=5, up=50ms";
 /// Deaths.
 const TIMES: (u64, u64) = (2, 100);
 const UP_MS_MAX: u64 = 60_000;
@@ -105,10 +105,6 @@ impl Fault for CrashLoop {
         ABOUT
     }
 
-    fn applies(&self, _: &Machine, _: usize) -> Applies {
-        Applies::Yes
-    }
-
     fn draw(&self, rng: &mut Rng, nodes: usize, has_primary: bool) -> Value {
         // Mostly one node, now and then whoever `whom` draws: a cluster that crashes as a whole.
         let mut args = match rng.chance(0.7) {
@@ -136,10 +132,7 @@ impl Fault for CrashLoop {
         if let Some(up_ms) = words.value("up", "a time up to 60s, e.g. 50ms", up_ms)? {
             args["up_ms"] = json!(up_ms);
         }
-        if let Some(whom) = whom::read(&mut words, rng, nodes, has_primary)? {
-            args["nodes"] = whom;
-        }
-        words.finish(&format!("{WORDS} {}", whom::WORDS)).map(|()| args)
+        whom::finish(words, rng, nodes, has_primary, args, WORDS)
     }
 
     fn inject<'a>(

@@ -44,6 +44,7 @@ use self::core::Core;
 pub(crate) use self::core::{Lost, Unsynced};
 use self::fs::Hazards;
 use self::mount::Mounted;
+pub(crate) use self::rules::matches;
 use self::traps::Spring;
 
 /// All nodes' disks, shared by the disk faults of one run.

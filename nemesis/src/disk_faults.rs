@@ -13,9 +13,10 @@ pub(crate) mod rules;
 use std::sync::Arc;
 
 use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng, Words};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::args::parse;
 use crate::disk::{Call, Disk, Disks};
 use crate::{Arsenal, whom};
 
@@ -121,11 +122,8 @@ impl<F: DiskFault> Fault for OnDisks<F> {
         has_primary: bool,
     ) -> Result<Value, String> {
         let mut args = self.draw(rng, nodes, has_primary);
-        if let Some(whom) = whom::read(&mut words, rng, nodes, has_primary)? {
-            args["nodes"] = whom;
-        }
         self.fault.read(&mut words, &mut args)?;
-        words.finish(&format!("{}, and {}", self.fault.words(), whom::WORDS)).map(|()| args)
+        whom::finish(words, rng, nodes, has_primary, args, self.fault.words())
     }
 
     fn prepare<'a>(&'a self, cluster: &'a dyn Cluster) -> BoxFuture<'a, Result<(), String>> {
@@ -153,11 +151,6 @@ impl<F: DiskFault> Fault for OnDisks<F> {
     }
 }
 
-/// Reads the arguments of a step.
-fn parse<T: DeserializeOwned>(args: &Value, expected: &str) -> Result<T, String> {
-    serde_json::from_value(args.clone()).map_err(|e| format!("expected {expected}, found {args}: {e}"))
-}
-
 /// Checks a share.
 fn checked_share(name: &str, share: f64, args: &Value) -> Result<f64, String> {
     match (0.0..=1.0).contains(&share) {
@@ -174,6 +167,30 @@ fn disks_of(disks: &Disks, nodes: &[usize]) -> Result<Vec<(usize, Arc<Disk>)>, S
 /// Takes the name of a call.
 fn take_call(words: &mut Words) -> Option<Call> {
     words.take(|word| serde_json::from_value(json!(word)).ok())
+}
+
+/// The arguments of a fault that takes nothing else.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PathAndSeed {
+    /// Read by [`whom::resolve`].
+    #[serde(rename = "nodes")]
+    _nodes: Value,
+    path: Option<String>,
+    seed: u64,
+}
+
+impl PathAndSeed {
+    const EXPECTED: &str = r#"{"nodes": whom, "path": "*.wal" or null, "seed": number}"#;
+    const WORDS: &str = "path=*.wal, seed=number";
+
+    fn draw(rng: &mut Rng) -> Value {
+        json!({ "path": null, "seed": draw_seed(rng) })
+    }
+
+    fn parse(args: &Value) -> Result<Self, String> {
+        parse(args, Self::EXPECTED)
+    }
 }
 
 /// Takes `path=glob` and `seed=number`.
@@ -202,11 +219,6 @@ fn read_seed(words: &mut Words, args: &mut Value) -> Result<(), String> {
 /// Draws a seed that JSON readers of any kind keep exactly.
 fn draw_seed(rng: &mut Rng) -> u64 {
     rng.below(1 << 32)
-}
-
-/// An inner error as a probe.
-fn unseen(why: &str) -> Probe {
-    Probe { proved: false, seen: json!({ "error": why }) }
 }
 
 #[cfg(test)]

@@ -5,49 +5,27 @@
 //! proof: see [`crate::limits`]. What is open stays open and can be used.
 //! Args: [`whom`] and `"spare": 2`.
 
-use std::sync::Arc;
+use ordeal_core::Words;
 
-use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng, Words};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use crate::limits::{Resource, Sort, descriptors};
 
-use crate::limits::{Limits, Resource, descriptors};
-use crate::{Arsenal, args, whom};
-
-pub(crate) const NAME: &str = "fd-limit";
-pub(crate) const ABOUT: &str = "let nodes open hardly any more files and connections than they have open now";
-
-const EXPECTED: &str = r#"{"nodes": …, "spare": 0 to 1000}"#;
-const WORDS: &str = "spare=2, and";
 const SPARE_MAX: u64 = 1_000;
 
-pub(crate) fn build(_: &Arc<Arsenal>) -> Box<dyn Fault> {
-    Box::new(FdLimit { limits: Limits::on(Resource::FileDescriptors) })
-}
+pub(crate) static SORT: Sort = Sort {
+    name: "fd-limit",
+    about: "let nodes open hardly any more files and connections than they have open now",
+    resource: Resource::FileDescriptors,
+    expected: r#"{"nodes": …, "spare": 0 to 1000}"#,
+    words: "spare=2",
+    key: "spare",
+    most: SPARE_MAX,
+    draw: |rng| rng.between(0, 8),
+    take,
+    limit: |pid, spare| Some(limit_with(&descriptors(pid)?, spare)),
+};
 
-struct FdLimit {
-    limits: Limits,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Args {
-    /// Read by [`whom::resolve`].
-    #[serde(rename = "nodes")]
-    _nodes: Value,
-    spare: u64,
-}
-
-impl FdLimit {
-    async fn lower(&self, cluster: &dyn Cluster, step: &FaultStep) -> Result<Value, String> {
-        let Args { spare, .. } = args::parse(&step.args, EXPECTED)?;
-        if spare > SPARE_MAX {
-            return Err(args::wrong("out of bounds", EXPECTED, &step.args));
-        }
-        let nodes = whom::resolve(&step.args, cluster).await?;
-        let measure = move |pid| Some(limit_with(&descriptors(pid)?, spare));
-        self.limits.lower(cluster, &nodes, step.for_ms / 2, Box::new(measure)).await
-    }
+fn take(words: &mut Words) -> Result<Option<u64>, String> {
+    words.value("spare", "a number up to 1000", |text| text.parse().ok().filter(|&spare| spare <= SPARE_MAX))
 }
 
 /// The limit below which so many numbers are free. The kernel always gives out the lowest free number.
@@ -60,62 +38,10 @@ fn limit_with(open: &[u64], spare: u64) -> u64 {
     limit
 }
 
-impl Fault for FdLimit {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn about(&self) -> &'static str {
-        ABOUT
-    }
-
-    fn applies(&self, _: &Machine, _: usize) -> Applies {
-        Applies::Yes
-    }
-
-    fn draw(&self, rng: &mut Rng, nodes: usize, has_primary: bool) -> Value {
-        let mut args = whom::draw(rng, nodes, has_primary);
-        args["spare"] = json!(rng.between(0, 8));
-        args
-    }
-
-    fn read(
-        &self,
-        mut words: Words,
-        rng: &mut Rng,
-        nodes: usize,
-        has_primary: bool,
-    ) -> Result<Value, String> {
-        let mut args = self.draw(rng, nodes, has_primary);
-        let spare = |text: &str| text.parse().ok().filter(|&spare: &u64| spare <= SPARE_MAX);
-        if let Some(spare) = words.value("spare", "a number up to 1000", spare)? {
-            args["spare"] = json!(spare);
-        }
-        if let Some(whom) = whom::read(&mut words, rng, nodes, has_primary)? {
-            args["nodes"] = whom;
-        }
-        words.finish(&format!("{WORDS} {}", whom::WORDS)).map(|()| args)
-    }
-
-    fn inject<'a>(
-        &'a self,
-        cluster: &'a dyn Cluster,
-        step: &'a FaultStep,
-    ) -> BoxFuture<'a, Result<Value, String>> {
-        Box::pin(self.lower(cluster, step))
-    }
-
-    fn probe<'a>(&'a self, _: &'a dyn Cluster) -> BoxFuture<'a, Probe> {
-        Box::pin(self.limits.look())
-    }
-
-    fn heal<'a>(&'a self, cluster: &'a dyn Cluster) -> BoxFuture<'a, Result<Probe, String>> {
-        Box::pin(self.limits.restore(cluster))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use ordeal_core::Rng;
+
     use super::*;
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng, Words};
+use ordeal_core::{BoxFuture, Cluster, Fault, FaultStep, Probe, Rng, Words};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -82,10 +82,6 @@ impl Fault for Kill {
         ABOUT
     }
 
-    fn applies(&self, _: &Machine, _: usize) -> Applies {
-        Applies::Yes
-    }
-
     fn draw(&self, rng: &mut Rng, nodes: usize, has_primary: bool) -> Value {
         let mut args = whom::draw(rng, nodes, has_primary);
         if rng.chance(0.25) {
@@ -111,11 +107,8 @@ impl Fault for Kill {
         if let Some(signal) = Fatal::read(&mut words) {
             args["signal"] = json!(signal);
         }
-        if let Some(whom) = whom::read(&mut words, rng, nodes, has_primary)? {
-            args["nodes"] = whom;
-        }
-        let expected = format!("at-once or on-heal, a signal ({}), and {}", args::FATAL_WORDS, whom::WORDS);
-        words.finish(&expected).map(|()| args)
+        let expected = format!("at-once or on-heal, a signal ({})", args::FATAL_WORDS);
+        whom::finish(words, rng, nodes, has_primary, args, &expected)
     }
 
     fn inject<'a>(

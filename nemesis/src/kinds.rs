@@ -9,7 +9,7 @@ use crate::disk_faults::damage::{bit_rot, truncate};
 use crate::disk_faults::rules::{bit_flip, disk_error, disk_full, slow_disk};
 use crate::disk_faults::{crash_point, power_loss, rollback};
 use crate::{
-    Arsenal, clock, crash_at_line, crash_loop, fd_limit, kill, link, memory_limit, partition, pause,
+    Arsenal, clock, crash_at_line, crash_loop, fd_limit, kill, limits, link, memory_limit, partition, pause,
     restart_with, rolling_restart, slow_process,
 };
 
@@ -118,8 +118,8 @@ static KINDS: &[Kind] = {
         kind((crash_loop::NAME, crash_loop::ABOUT), Process, Lives, Survivable, crash_loop::build),
         kind((restart_with::NAME, restart_with::ABOUT), Process, Lives, OnRequest, restart_with::build),
         kind((slow_process::NAME, slow_process::ABOUT), Process, Lives, Survivable, slow_process::build),
-        kind((memory_limit::NAME, memory_limit::ABOUT), Process, Lives, Survivable, memory_limit::build),
-        kind((fd_limit::NAME, fd_limit::ABOUT), Process, Lives, Survivable, fd_limit::build),
+        kind((memory_limit::SORT.name, memory_limit::SORT.about), Process, Lives, Survivable, |_| limits::build(&memory_limit::SORT)),
+        kind((fd_limit::SORT.name, fd_limit::SORT.about), Process, Lives, Survivable, |_| limits::build(&fd_limit::SORT)),
         kind((crash_at_line::NAME, crash_at_line::ABOUT), Process, Lives, OnRequest, crash_at_line::build),
         kind((partition::NAME, partition::ABOUT), Network, Nothing, Survivable, partition::build),
         kind((link::DELAY.name, link::DELAY.about), Link, Nothing, Survivable, |arsenal| link::build(&link::DELAY, arsenal)),

@@ -1,4 +1,4 @@
-//! Limits on what a node's processes may have; shared by the faults that set them.
+//! Limits on what a node's processes may have: the fault, and what [`Sort`]s of it there are say of themselves.
 //!
 //! Mechanism: `prlimit(2)` on every process of the node's PID namespace, swept like signals ([`crate::sweep`]).
 //! Only soft limits are changed, never above the hard ones: to take that back needs
@@ -12,21 +12,128 @@ mod prlimit;
 
 use std::collections::BTreeMap;
 
-use ordeal_core::{Cluster, Probe};
+use ordeal_core::{BoxFuture, Cluster, Fault, FaultStep, Probe, Rng, Words};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 pub(crate) use self::prlimit::{Resource, descriptors};
 use self::prlimit::{set_soft, soft};
+use crate::args::{parse, wrong};
 use crate::nodes::{Running, some_running};
 use crate::processes::{Process, blocking, runs};
-use crate::sweep;
+use crate::{sweep, whom};
 
 /// What a process is to be limited to, given its number; `None` if it has gone.
-pub(crate) type Measure = Box<dyn Fn(i32) -> Option<u64> + Send>;
+type Measure = Box<dyn Fn(i32) -> Option<u64> + Send>;
+
+/// One kind of limit.
+pub(crate) struct Sort {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) resource: Resource,
+    /// What a plan should say.
+    pub(crate) expected: &'static str,
+    /// What people can say, besides whom.
+    pub(crate) words: &'static str,
+    /// Under which name the amount stands in a plan.
+    pub(crate) key: &'static str,
+    pub(crate) most: u64,
+    pub(crate) draw: fn(&mut Rng) -> u64,
+    /// Takes the word that says the amount, if there is one.
+    pub(crate) take: fn(&mut Words) -> Result<Option<u64>, String>,
+    /// The limit of a process, for this amount.
+    pub(crate) limit: fn(i32, u64) -> Option<u64>,
+}
+
+/// Makes a fault of it.
+pub(crate) fn build(sort: &'static Sort) -> Box<dyn Fault> {
+    Box::new(Limiting { sort, limits: Limits::on(sort.resource) })
+}
+
+struct Limiting {
+    sort: &'static Sort,
+    limits: Limits,
+}
+
+/// What stands in a plan: whom, and one amount under its own name.
+#[derive(Deserialize)]
+struct Args {
+    /// Read by [`whom::resolve`].
+    #[serde(rename = "nodes")]
+    _nodes: Value,
+    #[serde(flatten)]
+    amount: BTreeMap<String, u64>,
+}
+
+impl Limiting {
+    fn amount(&self, args: &Value) -> Result<u64, String> {
+        let Sort { key, most, expected, .. } = self.sort;
+        let Args { amount, .. } = parse(args, expected)?;
+        match (amount.get(*key), amount.len()) {
+            (Some(amount), 1) if amount <= most => Ok(*amount),
+            (Some(_), 1) => Err(wrong("out of bounds", expected, args)),
+            (Some(_), _) => Err(wrong("unknown field", expected, args)),
+            (None, _) => Err(wrong(&format!("missing field `{key}`"), expected, args)),
+        }
+    }
+
+    async fn lower(&self, cluster: &dyn Cluster, step: &FaultStep) -> Result<Value, String> {
+        let amount = self.amount(&step.args)?;
+        let nodes = whom::resolve(&step.args, cluster).await?;
+        let limit = self.sort.limit;
+        self.limits.lower(cluster, &nodes, step.for_ms / 2, Box::new(move |pid| limit(pid, amount))).await
+    }
+}
+
+impl Fault for Limiting {
+    fn name(&self) -> &'static str {
+        self.sort.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.sort.about
+    }
+
+    fn draw(&self, rng: &mut Rng, nodes: usize, has_primary: bool) -> Value {
+        let mut args = whom::draw(rng, nodes, has_primary);
+        args[self.sort.key] = json!((self.sort.draw)(rng));
+        args
+    }
+
+    fn read(
+        &self,
+        mut words: Words,
+        rng: &mut Rng,
+        nodes: usize,
+        has_primary: bool,
+    ) -> Result<Value, String> {
+        let mut args = self.draw(rng, nodes, has_primary);
+        if let Some(amount) = (self.sort.take)(&mut words)? {
+            args[self.sort.key] = json!(amount);
+        }
+        whom::finish(words, rng, nodes, has_primary, args, self.sort.words)
+    }
+
+    fn inject<'a>(
+        &'a self,
+        cluster: &'a dyn Cluster,
+        step: &'a FaultStep,
+    ) -> BoxFuture<'a, Result<Value, String>> {
+        Box::pin(self.lower(cluster, step))
+    }
+
+    fn probe<'a>(&'a self, _: &'a dyn Cluster) -> BoxFuture<'a, Probe> {
+        Box::pin(self.limits.look())
+    }
+
+    fn heal<'a>(&'a self, cluster: &'a dyn Cluster) -> BoxFuture<'a, Result<Probe, String>> {
+        Box::pin(self.limits.restore(cluster))
+    }
+}
 
 /// The limits one fault has set since it was last healed.
-pub(crate) struct Limits {
+struct Limits {
     resource: Resource,
     limited: Mutex<Vec<Limited>>,
 }
@@ -47,12 +154,12 @@ struct Change {
 }
 
 impl Limits {
-    pub(crate) fn on(resource: Resource) -> Self {
+    fn on(resource: Resource) -> Self {
         Limits { resource, limited: Mutex::default() }
     }
 
     /// Limits those of the nodes that run. The answer is what was done.
-    pub(crate) async fn lower(
+    async fn lower(
         &self,
         cluster: &dyn Cluster,
         nodes: &[usize],
@@ -92,7 +199,7 @@ impl Limits {
 
     /// Looks whether every process of each node is under its limit. A node that has ended since has had
     /// its limit, but that one ended of it nobody can see.
-    pub(crate) async fn look(&self) -> Probe {
+    async fn look(&self) -> Probe {
         let (limited, resource) = (self.limited.lock().await.clone(), self.resource);
         let look = move || {
             let mut proved = !limited.is_empty();
@@ -114,11 +221,11 @@ impl Limits {
             }
             Probe { proved, seen: Value::Array(seen) }
         };
-        blocking(look).await.unwrap_or_else(|why| Probe { proved: false, seen: json!({ "error": why }) })
+        blocking(look).await.unwrap_or_else(|why| Probe::failed(&why))
     }
 
     /// Gives back the limits of whatever still lives, and starts the nodes that have ended. Idempotent.
-    pub(crate) async fn restore(&self, cluster: &dyn Cluster) -> Result<Probe, String> {
+    async fn restore(&self, cluster: &dyn Cluster) -> Result<Probe, String> {
         let mut kept = self.limited.lock().await;
         let (limited, resource) = (kept.clone(), self.resource);
         let restore = move || limited.iter().map(|of_node| of_node.restore(resource)).collect::<Vec<_>>();

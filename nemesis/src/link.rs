@@ -101,7 +101,7 @@ impl LinkFault {
         let (rule, affected) = (state.rule.clone(), state.affected.clone());
         self.examine(&mut state, cluster, rule, move |examination| examination.there(&affected))
             .await
-            .unwrap_or_else(|why| Probe { proved: false, seen: json!({ "error": why }) })
+            .unwrap_or_else(|why| Probe::failed(&why))
     }
 
     async fn mend(&self, cluster: &dyn Cluster) -> Result<Probe, String> {

@@ -211,7 +211,7 @@ impl Victims {
             }
             Probe { proved, seen: Value::Array(seen) }
         };
-        blocking(look).await.unwrap_or_else(|why| Probe { proved: false, seen: json!({ "error": why }) })
+        blocking(look).await.unwrap_or_else(|why| Probe::failed(&why))
     }
 
     /// Starts every victim that is down, waits until all run anew, and forgets them. Fine without victims,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng, Words};
+use ordeal_core::{BoxFuture, Cluster, Fault, FaultStep, Probe, Rng, Words};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -47,7 +47,7 @@ impl Pause {
         blocking(move || observe(&paused))
             .await
             .and_then(|observed| observed)
-            .unwrap_or_else(|why| Probe { proved: false, seen: json!({ "error": why }) })
+            .unwrap_or_else(|why| Probe::failed(&why))
     }
 
     async fn go_on(&self) -> Result<Probe, String> {
@@ -98,26 +98,13 @@ impl Fault for Pause {
         ABOUT
     }
 
-    fn applies(&self, _: &Machine, _: usize) -> Applies {
-        Applies::Yes
-    }
-
     fn draw(&self, rng: &mut Rng, nodes: usize, has_primary: bool) -> Value {
         whom::draw(rng, nodes, has_primary)
     }
 
-    fn read(
-        &self,
-        mut words: Words,
-        rng: &mut Rng,
-        nodes: usize,
-        has_primary: bool,
-    ) -> Result<Value, String> {
-        let mut args = self.draw(rng, nodes, has_primary);
-        if let Some(whom) = whom::read(&mut words, rng, nodes, has_primary)? {
-            args["nodes"] = whom;
-        }
-        words.finish(whom::WORDS).map(|()| args)
+    fn read(&self, words: Words, rng: &mut Rng, nodes: usize, has_primary: bool) -> Result<Value, String> {
+        let args = self.draw(rng, nodes, has_primary);
+        whom::finish(words, rng, nodes, has_primary, args, "")
     }
 
     fn inject<'a>(

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, LaunchChange, Machine, Probe, Rng, Words};
+use ordeal_core::{BoxFuture, Cluster, Fault, FaultStep, LaunchChange, Probe, Rng, Words};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -185,10 +185,6 @@ impl Fault for RestartWith {
 
     fn about(&self) -> &'static str {
         ABOUT
-    }
-
-    fn applies(&self, _: &Machine, _: usize) -> Applies {
-        Applies::Yes
     }
 
     /// Only whom: with what, nobody but a person knows. Injecting it as it is says so.

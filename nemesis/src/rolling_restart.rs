@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng, Words};
+use ordeal_core::{BoxFuture, Cluster, Fault, FaultStep, Probe, Rng, Words};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -78,10 +78,6 @@ impl Fault for RollingRestart {
 
     fn about(&self) -> &'static str {
         ABOUT
-    }
-
-    fn applies(&self, _: &Machine, _: usize) -> Applies {
-        Applies::Yes
     }
 
     fn draw(&self, rng: &mut Rng, nodes: usize, _: bool) -> Value {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ordeal_core::words::{log_between, share, time_us};
-use ordeal_core::{Applies, BoxFuture, Cluster, Fault, FaultStep, Machine, Probe, Rng, Words};
+use ordeal_core::{BoxFuture, Cluster, Fault, FaultStep, Probe, Rng, Words};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -100,7 +100,7 @@ impl SlowProcess {
         blocking(move || observe(&slowed, slice))
             .await
             .and_then(|observed| observed)
-            .unwrap_or_else(|why| Probe { proved: false, seen: json!({ "error": why }) })
+            .unwrap_or_else(|why| Probe::failed(&why))
     }
 
     async fn release(&self) -> Result<Probe, String> {
@@ -175,10 +175,6 @@ impl Fault for SlowProcess {
 
     fn about(&self) -> &'static str {
         ABOUT
-    }
-
-    fn applies(&self, _: &Machine, _: usize) -> Applies {
-        Applies::Yes
     }
 
     fn draw(&self, rng: &mut Rng, nodes: usize, has_primary: bool) -> Value {

@@ -94,6 +94,23 @@ pub(crate) fn read(
     Ok(read_count(words, nodes)?.map(|count| json!(some(rng, nodes, count))))
 }
 
+/// Takes the words that say whom into the arguments, and refuses whatever is left then. `others`: what else
+/// could have been said.
+pub(crate) fn finish(
+    mut words: Words,
+    rng: &mut Rng,
+    nodes: usize,
+    has_primary: bool,
+    mut args: Value,
+    others: &str,
+) -> Result<Value, String> {
+    if let Some(whom) = read(&mut words, rng, nodes, has_primary)? {
+        args["nodes"] = whom;
+    }
+    let expected = if others.is_empty() { WORDS.to_owned() } else { format!("{others}, and {WORDS}") };
+    words.finish(&expected).map(|()| args)
+}
+
 /// Takes the word that says how many nodes, if there is one.
 pub(crate) fn read_count(words: &mut Words, nodes: usize) -> Result<Option<usize>, String> {
     let majority = nodes / 2 + 1;

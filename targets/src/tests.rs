@@ -2,8 +2,7 @@ use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 use ordeal_core::{
-    Ask, ClusterSpec, Event, EventKind, History, Key, Next, NodeSpec, Op, Outcome, PLAN_VERSION, Plan,
-    Process, Verdict,
+    Ask, ClusterSpec, Event, EventKind, History, Key, Next, NodeSpec, Op, Outcome, Plan, Process, Verdict,
 };
 use serde_json::{Value, json};
 
@@ -131,23 +130,12 @@ fn a_node_that_is_misused_says_so() {
 /// the anomalies that the workload's judges find in it.
 async fn audit_memory(bug: Option<&str>) -> Vec<String> {
     let plan = Plan {
-        version: PLAN_VERSION,
-        workload: "register".to_owned(),
-        target: "memory".to_owned(),
         bug: bug.map(str::to_owned),
-        options: BTreeMap::new(),
-        nodes: 1,
-        concurrency: 1,
-        rate: None,
         keys: 2,
-        warmup_ms: 0,
-        duration_ms: 0,
         op_timeout_ms: 1000,
         ready_timeout_ms: 1000,
         seed: 1,
-        fault_kinds: Vec::new(),
-        faults_skipped: BTreeMap::new(),
-        faults: Vec::new(),
+        ..Plan::nothing("register", "memory")
     };
     let config = Config { bug: plan.bug.clone(), ..config(1) };
     let target = find("memory").unwrap().configure(&config).unwrap();

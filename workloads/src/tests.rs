@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use ordeal_core::{Ask, Event, EventKind, Key, Next, Op, PLAN_VERSION, Plan, Process};
+use ordeal_core::{Ask, Event, EventKind, Key, Next, Op, Plan, Process};
 use serde_json::{Value, json};
 
 use crate::patients::PatientOp;
@@ -12,23 +12,14 @@ const DRAWS: usize = 4000;
 
 fn plan(workload: &str, seed: u64) -> Plan {
     Plan {
-        version: PLAN_VERSION,
-        workload: workload.to_owned(),
-        target: "memory".to_owned(),
-        bug: None,
-        options: Default::default(),
         nodes: 3,
         concurrency: 6,
-        rate: None,
         keys: KEYS,
-        warmup_ms: 0,
         duration_ms: 1000,
         op_timeout_ms: 1000,
         ready_timeout_ms: 1000,
         seed,
-        fault_kinds: Vec::new(),
-        faults_skipped: std::collections::BTreeMap::new(),
-        faults: Vec::new(),
+        ..Plan::nothing(workload, "memory")
     }
 }
 

@@ -6,30 +6,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 #![allow(clippy::print_stdout, reason = "tests say what they skip")]
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-fn ordeal(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ordeal"));
-    command.args(args);
-    command
-}
-
-fn output(args: &[&str]) -> Output {
-    ordeal(args).output().unwrap()
-}
+use common::{ordeal, output, sandbox, stderr, stdout};
 
 fn code(output: &Output) -> i32 {
     output.status.code().unwrap_or(-1)
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Runs the memory target for a moment, with more arguments; the run directory and what was said.
@@ -57,15 +43,6 @@ fn survivors(dir: &Path) -> usize {
         String::from_utf8_lossy(&line).contains(dir.to_str().unwrap())
     };
     std::fs::read_dir("/proc").unwrap().flatten().filter(|e| named(&e.path())).count()
-}
-
-/// Whether the kernel lets this user have a sandbox; says so in one line if not.
-fn sandbox(test: &str) -> bool {
-    let works = output(&["__sandbox-probe"]).status.success();
-    if !works {
-        println!("{test}: skipped, no sandbox here (`ordeal doctor` says why)");
-    }
-    works
 }
 
 #[test]

@@ -3,33 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 #![allow(clippy::print_stdout, reason = "tests say what they skip")]
 
+mod common;
+
 use std::path::Path;
-use std::process::{Command, Output};
 
+use common::{output, sandbox, stderr, stdout};
 use serde_json::{Value, json};
-
-fn ordeal(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ordeal")).args(args).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 /// What would be done, without doing it.
 fn plan(faults: &str, more: &[&str]) -> Value {
     let args = [&["run", "patients", "--seed", "1", "--dry-run", "--faults", faults], more].concat();
-    let output = ordeal(&args);
-    assert!(output.status.success(), "{faults}: {}", text(&output.stderr));
+    let output = output(&args);
+    assert!(output.status.success(), "{faults}: {}", stderr(&output));
     serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn sandbox(test: &str) -> bool {
-    let works = ordeal(&["__sandbox-probe"]).status.success();
-    if !works {
-        println!("{test}: skipped, no sandbox here (`ordeal doctor` says why)");
-    }
-    works
 }
 
 #[test]
@@ -60,9 +46,9 @@ fn a_plan_written_out_can_be_edited_and_run_again() {
     let file = dir.path().join("edited.json");
     std::fs::write(&file, plan.to_string()).unwrap();
     let out = dir.path().join("run");
-    let ran = ordeal(&["run", "--plan", file.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    let ran = output(&["run", "--plan", file.to_str().unwrap(), "--out", out.to_str().unwrap()]);
     // A slow machine may leave some phase without a success; it must not make it invalid.
-    assert!([Some(0), Some(3)].contains(&ran.status.code()), "{}{}", text(&ran.stdout), text(&ran.stderr));
+    assert!([Some(0), Some(3)].contains(&ran.status.code()), "{}{}", stdout(&ran), stderr(&ran));
     let history = std::fs::read_to_string(out.join("history.jsonl")).unwrap();
     let injected: Vec<Value> = history
         .lines()
@@ -85,9 +71,9 @@ fn slips_in_a_schedule_are_refused_with_what_was_expected() {
         ("kill every 1s for 2s", "before the last one has ended"),
         ("kill(n1", "bracket"),
     ] {
-        let output = ordeal(&["run", "patients", "--faults", faults, "--dry-run"]);
+        let output = output(&["run", "patients", "--faults", faults, "--dry-run"]);
         assert_eq!(output.status.code(), Some(2), "{faults}");
-        assert!(text(&output.stderr).contains(why), "{faults}: {}", text(&output.stderr));
+        assert!(stderr(&output).contains(why), "{faults}: {}", stderr(&output));
         assert!(output.stdout.is_empty());
     }
 }
@@ -97,7 +83,7 @@ fn all_goes_without_what_cannot_be_had_and_says_so_in_the_plan() {
     let plan = plan("all", &["--nodes", "1", "--option", "read-quorum=1", "--option", "write-quorum=1"]);
     assert!(plan["faults_skipped"]["partition"].as_str().unwrap().contains("--nodes"), "{plan}");
     assert!(plan["faults"].as_array().unwrap().iter().all(|step| step["fault"] != "partition"));
-    let named = ordeal(&["run", "patients", "--nodes", "1", "--faults", "partition", "--dry-run"]);
+    let named = output(&["run", "patients", "--nodes", "1", "--faults", "partition", "--dry-run"]);
     assert_eq!(named.status.code(), Some(2), "what is asked for by name is not left out in silence");
 }
 
@@ -108,8 +94,8 @@ fn every_fault_of_this_machine_bites_and_heals_on_the_trivial_cluster() {
     }
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("test");
-    let output = ordeal(&["fault", "test", "--out", out.to_str().unwrap()]);
-    let (table, errors) = (text(&output.stdout), text(&output.stderr));
+    let output = output(&["fault", "test", "--out", out.to_str().unwrap()]);
+    let (table, errors) = (stdout(&output), stderr(&output));
     assert!(output.status.success(), "{table}{errors}");
     for line in table.lines().skip(1) {
         assert!(line.contains(" works ") || line.contains(" skipped "), "{table}");

@@ -3,7 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{BoxFuture, ClusterSpec, Fabric, FaultStep, Launch, Rng, Words};
 
@@ -104,6 +104,13 @@ pub struct Probe {
     pub seen: Value,
 }
 
+impl Probe {
+    /// A probe that came to nothing, and why: it proves nothing.
+    pub fn failed(why: &str) -> Self {
+        Probe { proved: false, seen: json!({ "error": why }) }
+    }
+}
+
 /// One kind of fault. One object serves a whole run; at most one injection of it is in force at a time.
 pub trait Fault: Send + Sync {
     /// Its name on the command line and in plans.
@@ -113,7 +120,9 @@ pub trait Fault: Send + Sync {
     fn about(&self) -> &'static str;
 
     /// Whether this machine and a cluster of this size allow it.
-    fn applies(&self, machine: &Machine, nodes: usize) -> Applies;
+    fn applies(&self, _machine: &Machine, _nodes: usize) -> Applies {
+        Applies::Yes
+    }
 
     /// Whether it needs the fabric to be a switch ([`Fabric::set`]). A fabric with a switch has no other
     /// advantage, and is slower.

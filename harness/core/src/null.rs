@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::{
-    Applies, Ask, BoxFuture, Checker, Client, Cluster, ClusterSpec, Fault, FaultStep, Finding, Generator,
-    History, Launch, Machine, Model, Next, NodeSpec, Op, Operation, Outcome, Plan, Probe, Rng, Target,
-    TargetError, Verdict, Words, Workload,
+    Ask, BoxFuture, Checker, Client, Cluster, ClusterSpec, Fault, FaultStep, Finding, Generator, History,
+    Launch, Model, Next, NodeSpec, Op, Operation, Outcome, Plan, Probe, Rng, Target, TargetError, Verdict,
+    Words, Workload,
 };
 
 /// A target without processes that answers every operation with its own argument.
@@ -136,10 +136,6 @@ impl Fault for NullFault {
 
     fn about(&self) -> &'static str {
         "breaks nothing"
-    }
-
-    fn applies(&self, _machine: &Machine, _nodes: usize) -> Applies {
-        Applies::Yes
     }
 
     fn draw(&self, _rng: &mut Rng, _nodes: usize, _has_primary: bool) -> Value {

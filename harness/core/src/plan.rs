@@ -53,6 +53,29 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A plan that asks nothing of one node and breaks nothing.
+    pub fn nothing(workload: &str, target: &str) -> Plan {
+        Plan {
+            version: PLAN_VERSION,
+            workload: workload.to_owned(),
+            target: target.to_owned(),
+            bug: None,
+            options: BTreeMap::new(),
+            nodes: 1,
+            concurrency: 1,
+            rate: None,
+            keys: 1,
+            warmup_ms: 0,
+            duration_ms: 0,
+            op_timeout_ms: 0,
+            ready_timeout_ms: 0,
+            seed: 0,
+            fault_kinds: Vec::new(),
+            faults_skipped: BTreeMap::new(),
+            faults: Vec::new(),
+        }
+    }
+
     /// Every kind of fault that was asked for or stands in the schedule (which people may edit), once.
     pub fn all_fault_kinds(&self) -> Vec<String> {
         let kinds = self.fault_kinds.iter().chain(self.faults.iter().map(|step| &step.fault));

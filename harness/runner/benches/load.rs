@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use ordeal_core::memory::MemoryTarget;
 use ordeal_core::{
-    BoxFuture, Checker, Client, ClusterSpec, Generator, Key, Launch, Limit, Mix, NodeSpec, Op, PLAN_VERSION,
-    Plan, Rng, Target, TargetError, Workload,
+    BoxFuture, Checker, Client, ClusterSpec, Generator, Key, Launch, Limit, Mix, NodeSpec, Op, Plan, Rng,
+    Target, TargetError, Workload,
 };
 use ordeal_runner::{Audit, Progress, RunDir, Summary, run};
 use tokio::sync::watch;
@@ -127,23 +127,13 @@ fn drive(
 
 fn plan(duration: Duration, workers: usize) -> Plan {
     Plan {
-        version: PLAN_VERSION,
-        workload: "register".to_owned(),
-        target: "memory".to_owned(),
-        bug: None,
-        options: std::collections::BTreeMap::new(),
-        nodes: 1,
         concurrency: workers,
-        rate: None,
         keys: 1_000,
-        warmup_ms: 0,
         duration_ms: duration.as_millis() as u64,
         op_timeout_ms: 2_000,
         ready_timeout_ms: 10_000,
         seed: 1,
-        fault_kinds: Vec::new(),
-        faults_skipped: std::collections::BTreeMap::new(),
-        faults: Vec::new(),
+        ..Plan::nothing("register", "memory")
     }
 }
 

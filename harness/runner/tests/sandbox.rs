@@ -16,9 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ordeal_core::null::{NullClient, NullWorkload};
-use ordeal_core::{
-    BoxFuture, Client, ClusterSpec, History, Launch, NodeSpec, PLAN_VERSION, Plan, Target, TargetError,
-};
+use ordeal_core::{BoxFuture, Client, ClusterSpec, History, Launch, NodeSpec, Plan, Target, TargetError};
 use ordeal_runner::sandbox::{self, Entered, INIT_COMMAND};
 use ordeal_runner::{Audit, Progress, RunDir, run};
 use tokio::sync::watch;
@@ -279,23 +277,15 @@ fn inside(path: &Path, kind: &str) -> ExitCode {
 
 fn plan(duration_ms: u64) -> Plan {
     Plan {
-        version: PLAN_VERSION,
-        workload: "null".to_owned(),
-        target: "trivial".to_owned(),
-        bug: None,
-        options: std::collections::BTreeMap::new(),
         nodes: 5,
         concurrency: 5,
         rate: Some(200.0),
-        keys: 1,
         warmup_ms: 100,
         duration_ms,
         op_timeout_ms: 1_000,
         ready_timeout_ms: 20_000,
         seed: 1,
-        fault_kinds: Vec::new(),
-        faults_skipped: std::collections::BTreeMap::new(),
-        faults: Vec::new(),
+        ..Plan::nothing("null", "trivial")
     }
 }
 

@@ -90,14 +90,6 @@ impl Clocks {
         if left.is_empty() { Ok(()) } else { Err(format!("cannot remove {}", left.join(", "))) }
     }
 
-    /// Whether another one's skew is in force. Does not wait: one that begins or ends just now counts.
-    pub(super) fn taken_by_other(&self, owner: &str) -> bool {
-        match self.in_force.try_lock() {
-            Ok(skew) => skew.as_ref().is_some_and(|skew| skew.owner != owner),
-            Err(_) => true,
-        }
-    }
-
     /// Skews the clocks of these nodes.
     pub(super) fn begin(&self, owner: &'static str, nodes: &[usize], order: Order) -> Result<Value, String> {
         let start = Instant::now();
@@ -168,7 +160,7 @@ impl Clocks {
         };
         match check(&nodes, &chosen, Some(order), Some(&log)) {
             Ok(Checked { proved, seen }) => Probe { proved, seen },
-            Err(why) => Probe { proved: false, seen: json!({ "error": why }) },
+            Err(why) => Probe::failed(&why),
         }
     }
 

@@ -203,7 +203,7 @@ fn bytes(name: &Path) -> &[u8] {
 }
 
 /// Matches a name against a pattern in which `*` stands for any bytes, slashes among them, and `?` for one.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
+pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     // Where the last star was, and how much of the name it stands for so far.
     let mut star: Option<(usize, usize)> = None;

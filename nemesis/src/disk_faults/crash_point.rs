@@ -18,7 +18,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::{DiskFault, checked_share, disks_of, draw_seed, on_disks, parse, read_path_and_seed, take_call};
+use super::{DiskFault, checked_share, disks_of, draw_seed, on_disks, read_path_and_seed, take_call};
+use crate::args::parse;
 use crate::disk::{Armed, Call, Disk, Disks, Lost, Sprung, Trap};
 use crate::lives::Victims;
 use crate::lives::trigger::{Trigger, triggers};

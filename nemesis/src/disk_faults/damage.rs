@@ -17,12 +17,11 @@ use ordeal_core::{BoxFuture, Cluster, Fault, FaultStep, Probe, Rng, Words};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::{DiskFault, Prey, disks_of, on_disks, unseen};
-use crate::disk::Disks;
+use super::{DiskFault, Prey, disks_of, on_disks};
+use crate::disk::{Disks, matches};
 use crate::lives::{Blow, Victims};
 use crate::nodes::{Running, running};
-use crate::processes::blocking;
-use crate::processes::runs;
+use crate::processes::{blocking, runs};
 use crate::{Arsenal, whom};
 
 /// How long a node on damaged data is watched after its start.
@@ -96,8 +95,8 @@ impl<D: Damage> Damaging<D> {
             let namespace = Arc::clone(&life.namespace);
             let left = match blocking(move || namespace.processes()).await {
                 Ok(Ok(left)) => left.len(),
-                Ok(Err(e)) => return unseen(&format!("cannot read /proc: {e}")),
-                Err(why) => return unseen(&why),
+                Ok(Err(e)) => return Probe::failed(&format!("cannot read /proc: {e}")),
+                Err(why) => return Probe::failed(&why),
             };
             probe.proved &= left == 0;
             let runs = cluster.init_pid(life.node).is_some_and(runs);
@@ -172,19 +171,6 @@ fn victims(root: &Path, pattern: Option<&str>) -> Result<Vec<Victim>, String> {
     match found.is_empty() {
         true => Err(format!("expected a file that is not empty and matches {pattern:?}, found none")),
         false => Ok(found),
-    }
-}
-
-/// Matches a path below the root against a pattern, as the disks' own rules do: `*` stands for any bytes,
-/// slashes among them, and `?` for one.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern.split_first(), name.split_first()) {
-        (None, _) => name.is_empty(),
-        (Some((b'*', rest)), _) => (0..=name.len()).any(|end| matches(rest, &name[end..])),
-        (Some((wanted, pattern)), Some((byte, name))) => {
-            (*wanted == b'?' || wanted == byte) && matches(pattern, name)
-        }
-        (Some(_), None) => false,
     }
 }
 

@@ -16,7 +16,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::{DiskFault, Prey, checked_share, disks_of, draw_seed, on_disks, parse, read_seed};
+use super::{DiskFault, Prey, checked_share, disks_of, draw_seed, on_disks, read_seed};
+use crate::args::parse;
 use crate::disk::{Disk, Disks, Lost, Unsynced};
 use crate::lives::{Blow, Victims};
 use crate::nodes::running;

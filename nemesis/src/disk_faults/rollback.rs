@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::damage::{WATCH, start_those_down, started_json};
-use super::{DiskFault, Prey, disks_of, on_disks, parse};
+use super::{DiskFault, Prey, disks_of, on_disks};
+use crate::args::parse;
 use crate::disk::{Disk, Disks};
 use crate::lives::{Blow, Victims};
 use crate::processes::blocking;

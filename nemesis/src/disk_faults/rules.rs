@@ -22,7 +22,7 @@ use ordeal_core::{BoxFuture, Cluster, Fault, FaultStep, Probe, Rng, Words};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::{DiskFault, Prey, disks_of, on_disks, read_path_and_seed, take_call, unseen};
+use super::{DiskFault, Prey, disks_of, on_disks, read_path_and_seed, take_call};
 use crate::disk::{Call, Disk, Disks, Rule};
 use crate::lives::Victims;
 use crate::nodes::{Running, running};
@@ -145,7 +145,7 @@ impl<R: Ruling> Ruled<R> {
 
     async fn look(&self, cluster: &dyn Cluster) -> Probe {
         let force = self.force.lock().await;
-        let Some(force) = force.as_ref() else { return unseen("no rule is set") };
+        let Some(force) = force.as_ref() else { return Probe::failed("no rule is set") };
         let struck = force.struck(self.ruling.name());
         let mut probe =
             Probe { proved: any(&struck), seen: json!({ "struck": struck, "ended": force.ended(cluster) }) };

@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ordeal_core::{LinkRule, Rng, Words};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::burst::{Burst, DATAGRAM_BYTES, Seen};
@@ -75,11 +74,6 @@ fn spread_out(count: u64, rule: &LinkRule, others: &LinkRule) -> Burst {
         bytes: 2 * DATAGRAM_BYTES,
         wait: ARRIVAL + Duration::from_micros(held_us.min(3_000_000)),
     }
-}
-
-/// Parses a kind's own parameters, and names what was expected.
-fn parse<T: DeserializeOwned>(parameters: &Value, expected: &str) -> Result<T, String> {
-    T::deserialize(parameters).map_err(|e| format!("{e}; expected {expected}, found {parameters}"))
 }
 
 /// Checks that a number of a plan is sensible.

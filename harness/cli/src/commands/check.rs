@@ -44,7 +44,7 @@ fn check_file(args: &CheckArgs, path: &Path) -> anyhow::Result<Judgement> {
                 return usage(format!("there is no model `{name}`; there are: {}", known.join(", ")));
             }
         },
-        (None, Some(name)) => resolve::find_workload(name)?.checkers(&nothing_planned(name)),
+        (None, Some(name)) => resolve::find_workload(name)?.checkers(&Plan::nothing(name, "")),
         (None, None) => return usage("a history file needs --model or --workload to be judged by"),
     };
     let history = judge::read_history(path)?;
@@ -60,27 +60,4 @@ fn show(args: &CheckArgs, judged: &Judged<'_>) -> anyhow::Result<()> {
     };
     print(&text);
     Ok(())
-}
-
-/// Judges may look at the plan; a lone history has none.
-fn nothing_planned(workload: &str) -> Plan {
-    Plan {
-        version: ordeal_core::PLAN_VERSION,
-        workload: workload.to_owned(),
-        target: String::new(),
-        bug: None,
-        options: std::collections::BTreeMap::new(),
-        nodes: 1,
-        concurrency: 1,
-        rate: None,
-        keys: 1,
-        warmup_ms: 0,
-        duration_ms: 0,
-        op_timeout_ms: 0,
-        ready_timeout_ms: 0,
-        seed: 0,
-        fault_kinds: Vec::new(),
-        faults_skipped: std::collections::BTreeMap::new(),
-        faults: Vec::new(),
-    }
 }

@@ -2,7 +2,6 @@
 
 pub(crate) mod trivial;
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use ordeal_core::null::NullWorkload;
-use ordeal_core::{Cluster, Fault, FaultStep, PLAN_VERSION, Plan, Probe, Rng, Words};
+use ordeal_core::{Cluster, Fault, FaultStep, History, Plan, Probe, Rng, Words};
 use ordeal_nemesis::{Arsenal, Clause, Severity};
 use ordeal_runner::sandbox::{self, Entered};
 use ordeal_runner::{Audit, Progress, RunDir};
@@ -132,23 +131,11 @@ fn inside(args: &FaultTestArgs, mut trials: Vec<Trial>, dir: RunDir) -> anyhow::
 
 fn plan(args: &FaultTestArgs) -> Plan {
     Plan {
-        version: PLAN_VERSION,
-        workload: "null".to_owned(),
-        target: "trivial".to_owned(),
-        bug: None,
-        options: BTreeMap::new(),
         nodes: usize::from(args.nodes),
-        concurrency: 1,
-        rate: None,
-        keys: 1,
-        warmup_ms: 0,
-        duration_ms: 0,
         op_timeout_ms: 1_000,
         ready_timeout_ms: READY.as_millis() as u64,
         seed: args.seed,
-        fault_kinds: Vec::new(),
-        faults_skipped: BTreeMap::new(),
-        faults: Vec::new(),
+        ..Plan::nothing("null", "trivial")
     }
 }
 
@@ -254,8 +241,9 @@ async fn all_ready(cluster: &dyn Cluster) -> Option<String> {
 /// Nodes that ended though no fault was meant to end them.
 fn deaths_by_themselves(history: &Path) -> anyhow::Result<Vec<String>> {
     let text = std::fs::read_to_string(history).with_context(|| history.display().to_string())?;
-    let exits = text.lines().filter(|line| line.contains("\"f\":\"node-exited\""));
-    Ok(exits.map(|line| format!("a node ended by itself: {line}")).collect())
+    let history = History::parse(&text)?;
+    let exits = history.events.iter().filter(|event| event.f == "node-exited");
+    Ok(exits.map(|event| format!("a node ended by itself: {}", event.value)).collect())
 }
 
 /// Processes in the sandbox that stand still.

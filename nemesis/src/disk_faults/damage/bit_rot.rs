@@ -9,16 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ordeal_core::{Fault, Rng, Words};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Damage, build as build_damage, victims};
 use crate::Arsenal;
-use crate::disk_faults::{draw_seed, parse, read_path_and_seed};
+use crate::disk_faults::{PathAndSeed, read_path_and_seed};
 
 pub(crate) const NAME: &str = "bit-rot";
 pub(crate) const ABOUT: &str = "a bit of a node's files flips while the node is down";
-const EXPECTED: &str = r#"{"nodes": whom, "path": "*.wal" or null, "seed": number}"#;
 
 pub(crate) fn build(arsenal: &Arc<Arsenal>) -> Box<dyn Fault> {
     build_damage::<BitRot>(arsenal)
@@ -26,15 +24,6 @@ pub(crate) fn build(arsenal: &Arc<Arsenal>) -> Box<dyn Fault> {
 
 #[derive(Clone, Copy, Default)]
 struct BitRot;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Args {
-    #[serde(rename = "nodes")]
-    _nodes: Value,
-    path: Option<String>,
-    seed: u64,
-}
 
 impl Damage for BitRot {
     fn name(&self) -> &'static str {
@@ -46,11 +35,11 @@ impl Damage for BitRot {
     }
 
     fn draw(&self, rng: &mut Rng) -> Value {
-        json!({ "path": null, "seed": draw_seed(rng) })
+        PathAndSeed::draw(rng)
     }
 
     fn words(&self) -> &'static str {
-        "path=*.wal, seed=number"
+        PathAndSeed::WORDS
     }
 
     fn read(&self, words: &mut Words, args: &mut Value) -> Result<(), String> {
@@ -58,11 +47,11 @@ impl Damage for BitRot {
     }
 
     fn check(&self, args: &Value) -> Result<(), String> {
-        parse::<Args>(args, EXPECTED).map(drop)
+        PathAndSeed::parse(args).map(drop)
     }
 
     fn damage(&self, args: &Value, node: usize, root: &Path) -> Result<Value, String> {
-        let args: Args = parse(args, EXPECTED)?;
+        let args = PathAndSeed::parse(args)?;
         let rng = &mut Rng::new(args.seed.wrapping_add(node as u64));
         let files = victims(root, args.path.as_deref())?;
         let mut at = rng.below(files.iter().map(|file| file.length).sum());

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use super::{Damage, build as build_damage, victims};
 use crate::Arsenal;
-use crate::disk_faults::{parse, read_path};
+use crate::args::parse;
+use crate::disk_faults::read_path;
 
 pub(crate) const NAME: &str = "truncate";
 pub(crate) const ABOUT: &str = "the end of a node's file is lost while the node is down";

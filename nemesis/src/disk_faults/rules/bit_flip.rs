@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use super::{After, Ruling, build as build_ruled, read_chance, read_path_and_seed};
 use crate::Arsenal;
+use crate::args::parse;
 use crate::disk::{Action, Call, Rule};
-use crate::disk_faults::{checked_share, draw_seed, parse};
+use crate::disk_faults::{checked_share, draw_seed};
 
 pub(crate) const NAME: &str = "bit-flip";
 pub(crate) const ABOUT: &str = "reads from the disk differ in one bit from what was written";

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use super::{After, Ruling, build as build_ruled, read_scope};
 use crate::Arsenal;
+use crate::args::parse;
 use crate::disk::{Action, Call, Rule};
-use crate::disk_faults::{checked_share, draw_seed, parse};
+use crate::disk_faults::{checked_share, draw_seed};
 
 pub(crate) const NAME: &str = "disk-error";
 pub(crate) const ABOUT: &str = "calls on the disk fail (EIO, ENOSPC, …), mostly syncs and writes";

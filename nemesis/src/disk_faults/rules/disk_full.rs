@@ -8,17 +8,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ordeal_core::{Fault, Rng, Words};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{After, OwnCall, Ruling, build as build_ruled, read_path_and_seed};
 use crate::Arsenal;
 use crate::disk::{Action, Rule};
-use crate::disk_faults::{draw_seed, parse};
+use crate::disk_faults::PathAndSeed;
 
 pub(crate) const NAME: &str = "disk-full";
 pub(crate) const ABOUT: &str = "the disk has no room left";
-const EXPECTED: &str = r#"{"nodes": whom, "path": "*.wal" or null, "seed": number}"#;
 
 pub(crate) fn build(arsenal: &Arc<Arsenal>) -> Box<dyn Fault> {
     build_ruled::<DiskFull>(arsenal)
@@ -26,15 +24,6 @@ pub(crate) fn build(arsenal: &Arc<Arsenal>) -> Box<dyn Fault> {
 
 #[derive(Clone, Copy, Default)]
 struct DiskFull;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Args {
-    #[serde(rename = "nodes")]
-    _nodes: Value,
-    path: Option<String>,
-    seed: u64,
-}
 
 impl Ruling for DiskFull {
     fn name(&self) -> &'static str {
@@ -50,11 +39,11 @@ impl Ruling for DiskFull {
     }
 
     fn draw(&self, rng: &mut Rng) -> Value {
-        json!({ "path": null, "seed": draw_seed(rng) })
+        PathAndSeed::draw(rng)
     }
 
     fn words(&self) -> &'static str {
-        "path=*.wal, seed=number"
+        PathAndSeed::WORDS
     }
 
     fn read(&self, words: &mut Words, args: &mut Value) -> Result<(), String> {
@@ -62,7 +51,7 @@ impl Ruling for DiskFull {
     }
 
     fn rule(&self, args: &Value) -> Result<(Rule, u64), String> {
-        let read: Args = parse(args, EXPECTED)?;
+        let read = PathAndSeed::parse(args)?;
         Ok((Rule { calls: Vec::new(), path: read.path, chance: 1.0, action: Action::Full }, read.seed))
     }
 

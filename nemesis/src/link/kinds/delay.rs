@@ -9,7 +9,8 @@ use ordeal_core::{Distribution, LinkRule, Rng, Words};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Effect, Means, ms_to_us, parse, spread_out, us_to_ms};
+use super::{Effect, Means, ms_to_us, spread_out, us_to_ms};
+use crate::args::parse;
 use crate::in_force::delay_us_max;
 use crate::link::judge::{Case, Verdict};
 

@@ -10,7 +10,8 @@ use ordeal_core::{LinkRule, Rng, Words};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{ARRIVAL, Effect, Means, ms_to_us, parse, us_to_ms};
+use super::{ARRIVAL, Effect, Means, ms_to_us, us_to_ms};
+use crate::args::parse;
 use crate::in_force::delay_us_max;
 use crate::link::burst::{Burst, DATAGRAM_BYTES, Seen};
 use crate::link::judge::{Case, Verdict};

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use super::{ARRIVAL, Effect, Means, ms_to_us, parse, us_to_ms, within};
+use super::{ARRIVAL, Effect, Means, ms_to_us, us_to_ms, within};
+use crate::args::parse;
 use crate::in_force::delay_us_max;
 use crate::link::burst::{Burst, DATAGRAM_BYTES, WIRE_BYTES};
 use crate::link::judge::{Case, Verdict, loss_by};

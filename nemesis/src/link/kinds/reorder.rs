@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::shares::{COUNT_MAX, within_bounds};
-use super::{Effect, Means, ms_to_us, parse, shares, spread_out, us_to_ms};
+use super::{Effect, Means, ms_to_us, shares, spread_out, us_to_ms};
+use crate::args::parse;
 use crate::link::judge::{Case, Verdict, by_share, enough_for};
 
 const EXPECTED: &str = r#"{"share": 0.25, "reorder_ms": 20}"#;

@@ -7,7 +7,8 @@ use ordeal_core::{LinkRule, Rng, Words};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Effect, Means, parse, spread_out, within};
+use super::{Effect, Means, spread_out, within};
+use crate::args::parse;
 use crate::link::judge::{Case, Verdict, by_share, enough_for, loss_by};
 
 const WORDS: &str = "a share (10% or 0.1)";
