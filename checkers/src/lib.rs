@@ -17,10 +17,14 @@ mod crashes;
 mod faults;
 pub mod linearizability;
 pub mod models;
+mod monitors;
 mod phases;
 mod recovery;
 mod set_durability;
 mod stats;
+#[cfg(test)]
+mod testing;
+pub mod verify;
 mod words;
 
 pub use convergence::Convergence;
@@ -52,27 +56,52 @@ pub const CHECKERS: &[About] = &[
     stats::ABOUT,
 ];
 
-/// A sequential specification in the registry.
-#[derive(Clone, Copy, Debug)]
-pub struct ModelEntry {
-    /// Its name and what it specifies.
-    pub about: About,
-    /// Makes `linearizable(NAME)` over operations with the model's usual names.
-    pub judge: fn() -> Box<dyn Checker>,
+/// How to judge, as far as a person may say.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What a search may use.
+    pub budget: Budget,
+    /// Judge every key, also after a violation was found.
+    pub all: bool,
+    /// The state before anything happened, where the model has several to choose from.
+    pub initial: Option<serde_json::Value>,
 }
 
-/// The sequential specifications that come with the crate.
-pub const MODELS: &[ModelEntry] = &[
-    ModelEntry { about: models::register::ABOUT, judge: || Box::new(Linearizable::new(Register::default())) },
-    ModelEntry {
-        about: models::versioned_register::ABOUT,
-        judge: || Box::new(Linearizable::new(VersionedRegister::default())),
+/// A way to judge a history file, chosen by name.
+#[derive(Clone, Copy, Debug)]
+pub struct JudgeEntry {
+    /// Its name and what it judges.
+    pub about: About,
+    /// Other names by which it is known elsewhere.
+    pub aliases: &'static [&'static str],
+    /// Makes the judge, over operations with their usual names.
+    pub judge: fn(&Options) -> Box<dyn Checker>,
+}
+
+/// The sequential specifications against which linearizability is judged.
+pub const MODELS: &[JudgeEntry] = &[
+    JudgeEntry {
+        about: models::register::ABOUT,
+        aliases: &["cas-register", "cas"],
+        judge: |options| Box::new(Linearizable::new(Register::default()).with_options(options)),
     },
-    ModelEntry { about: models::grow_set::ABOUT, judge: || Box::new(Linearizable::new(GrowSet::default())) },
+    JudgeEntry {
+        about: models::versioned_register::ABOUT,
+        aliases: &[],
+        judge: |options| Box::new(Linearizable::new(VersionedRegister::default()).with_options(options)),
+    },
+    JudgeEntry {
+        about: models::grow_set::ABOUT,
+        aliases: &[],
+        judge: |options| Box::new(Linearizable::new(GrowSet::default()).with_options(options)),
+    },
 ];
 
-/// A judge of linearizability against the model of this name.
-pub fn model_checker(name: &str) -> Option<Box<dyn Checker>> {
-    let entry = MODELS.iter().find(|entry| entry.about.name == name)?;
-    Some((entry.judge)())
+/// Judges of other promises that a history file can be shown to.
+pub const JUDGES: &[JudgeEntry] = &[];
+
+/// The judge of this name, among [`MODELS`] and [`JUDGES`].
+pub fn judge_named(name: &str) -> Option<&'static JudgeEntry> {
+    let mut entries = MODELS.iter().chain(JUDGES);
+    entries.find(|entry| entry.about.name == name || entry.aliases.contains(&name))
 }

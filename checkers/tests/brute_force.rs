@@ -24,10 +24,8 @@ fn legal<M: Model>(model: &M, ops: &[(M::Call, u64, u64)], state: &M::State, don
     };
     (0..ops.len()).any(|i| {
         let (call, start, _) = &ops[i];
-        let after = model.step(state, call);
-        waiting(i)
-            && *start < first_end
-            && after.is_some_and(|after| legal(model, ops, &after, done | 1 << i))
+        let mut after = model.step(state, call).into_iter();
+        waiting(i) && *start < first_end && after.any(|after| legal(model, ops, &after, done | 1 << i))
     })
 }
 
@@ -322,6 +320,7 @@ struct Hintless(VersionedRegister);
 impl Model for Hintless {
     type State = <VersionedRegister as Model>::State;
     type Call = <VersionedRegister as Model>::Call;
+    type Next = Option<Self::State>;
 
     fn name(&self) -> &'static str {
         "hintless"

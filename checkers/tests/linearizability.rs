@@ -281,6 +281,7 @@ fn only_the_chosen_functions_are_judged() {
 struct Panics;
 
 impl Model for Panics {
+    type Next = Option<Self::State>;
     type State = u8;
     type Call = ();
 

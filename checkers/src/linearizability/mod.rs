@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use ordeal_core::{Anomaly, Checker, Finding, History, Key, Model, Operation, Verdict};
 
-use crate::About;
 use crate::words::of_key;
+use crate::{About, Options};
 use explain::Case;
 use search::{Limits, Outcome};
 
@@ -76,6 +76,12 @@ impl<M: Model> Linearizable<M> {
     pub fn with_budget(mut self, budget: Budget) -> Self {
         self.budget = budget;
         self
+    }
+
+    /// Sets what a person may say.
+    #[must_use]
+    pub fn with_options(self, options: &Options) -> Self {
+        self.with_budget(options.budget)
     }
 
     /// Judges only operations whose function passes.

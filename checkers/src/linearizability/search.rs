@@ -168,7 +168,7 @@ impl<'a, M: Model> Search<'a, M> {
             return known;
         }
         let call = &self.entries[entry as usize].call;
-        let after = self.model.step(self.states.get(state), call).map(|after| {
+        let after = self.model.step(self.states.get(state), call).into_iter().next().map(|after| {
             let bytes = self.model.state_bytes(&after);
             self.states.number(after, bytes)
         });

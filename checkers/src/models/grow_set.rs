@@ -115,6 +115,7 @@ impl Default for GrowSet {
 impl Model for GrowSet {
     type State = Members;
     type Call = SetCall;
+    type Next = Option<Members>;
 
     fn name(&self) -> &'static str {
         ABOUT.name

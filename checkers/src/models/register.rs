@@ -2,7 +2,7 @@
 
 use ordeal_core::{Model, Open, Operation};
 
-use super::register_calls::{self, RegisterAction, RegisterCall, RegisterNames};
+use super::register_calls::{self, RegisterAction, RegisterNames};
 use super::value::Atom;
 use crate::About;
 
@@ -18,34 +18,34 @@ pub struct Register {
 
 impl Model for Register {
     type State = Atom;
-    type Call = RegisterCall;
+    type Call = RegisterAction;
+    type Next = Option<Atom>;
 
     fn name(&self) -> &'static str {
         ABOUT.name
     }
 
     fn init(&self) -> Atom {
-        Atom::Null
+        Atom::NULL
     }
 
-    fn call(&self, op: &Operation<'_>) -> Result<Option<RegisterCall>, String> {
-        let action = register_calls::action(&self.names, op, |value| Ok(value.into()))?;
-        Ok(action.map(|action| RegisterCall { action, version: None, echo: None }))
+    fn call(&self, op: &Operation<'_>) -> Result<Option<RegisterAction>, String> {
+        register_calls::action(&self.names, op, |value| Ok(value.into()))
     }
 
-    fn step(&self, state: &Atom, call: &RegisterCall) -> Option<Atom> {
-        call.apply(state).cloned()
+    fn step(&self, state: &Atom, call: &RegisterAction) -> Option<Atom> {
+        call.apply(*state)
     }
 
-    fn describe(&self, call: &RegisterCall) -> String {
+    fn describe(&self, call: &RegisterAction) -> String {
         call.describe()
     }
 
-    fn reads_only(&self, call: &RegisterCall) -> bool {
-        matches!(call.action, RegisterAction::Read(_))
+    fn reads_only(&self, call: &RegisterAction) -> bool {
+        matches!(call, RegisterAction::Read(_))
     }
 
-    fn open_calls(&self, calls: &[RegisterCall], open: &[usize]) -> Vec<Open> {
-        register_calls::assume(calls, open)
+    fn open_calls(&self, calls: &[RegisterAction], open: &[usize]) -> Vec<Open> {
+        register_calls::assume(calls, open, false)
     }
 }

@@ -34,7 +34,7 @@ impl Default for RegisterNames {
 }
 
 /// What a call does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegisterAction {
     /// Returns the value.
     Read(Atom),
@@ -44,7 +44,42 @@ pub enum RegisterAction {
     Cas(Atom, Atom),
 }
 
-/// A call on a register, with its result where that is known.
+impl RegisterAction {
+    /// The value this call leaves behind, if it changes anything.
+    pub(super) fn leaves(self) -> Option<Atom> {
+        match self {
+            RegisterAction::Read(_) => None,
+            RegisterAction::Write(v) | RegisterAction::Cas(_, v) => Some(v),
+        }
+    }
+
+    /// The value that is there right after this call.
+    pub(super) fn after(self) -> Atom {
+        match self {
+            RegisterAction::Read(v) | RegisterAction::Write(v) | RegisterAction::Cas(_, v) => v,
+        }
+    }
+
+    /// The value after this call on a register that holds `value`; `None` if it is impossible there.
+    pub(super) fn apply(self, value: Atom) -> Option<Atom> {
+        match self {
+            RegisterAction::Read(seen) => (seen == value).then_some(value),
+            RegisterAction::Write(new) => Some(new),
+            RegisterAction::Cas(from, to) => (from == value).then_some(to),
+        }
+    }
+
+    /// In words.
+    pub(super) fn describe(self) -> String {
+        match self {
+            RegisterAction::Read(v) => format!("read {v}"),
+            RegisterAction::Write(v) => format!("write {v}"),
+            RegisterAction::Cas(from, to) => format!("cas from {from} to {to}"),
+        }
+    }
+}
+
+/// A call on a register that counts its writes, with its result where that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterCall {
     /// What it does.
@@ -56,41 +91,17 @@ pub struct RegisterCall {
 }
 
 impl RegisterCall {
-    /// The value this call leaves behind, if it changes anything.
-    fn leaves(&self) -> Option<&Atom> {
-        match &self.action {
-            RegisterAction::Read(_) => None,
-            RegisterAction::Write(v) | RegisterAction::Cas(_, v) => Some(v),
-        }
-    }
-
-    /// The value that is there right after this call.
-    pub(super) fn after(&self) -> &Atom {
-        match &self.action {
-            RegisterAction::Read(v) | RegisterAction::Write(v) | RegisterAction::Cas(_, v) => v,
-        }
-    }
-
     /// The value after this call on a register that holds `value`; `None` if it is impossible there.
-    pub(super) fn apply<'a>(&'a self, value: &'a Atom) -> Option<&'a Atom> {
-        let after = match &self.action {
-            RegisterAction::Read(seen) => (seen == value).then_some(value)?,
-            RegisterAction::Write(new) => new,
-            RegisterAction::Cas(from, to) => (from == value).then_some(to)?,
-        };
-        let misreported = self.echo.as_ref().is_some_and(|echo| echo != after);
-        (!misreported).then_some(after)
+    pub(super) fn apply(&self, value: Atom) -> Option<Atom> {
+        let after = self.action.apply(value)?;
+        self.echo.is_none_or(|echo| echo == after).then_some(after)
     }
 
     /// In words.
     pub(super) fn describe(&self) -> String {
-        let head = match &self.action {
-            RegisterAction::Read(v) => format!("read {v}"),
-            RegisterAction::Write(v) => format!("write {v}"),
-            RegisterAction::Cas(from, to) => format!("cas from {from} to {to}"),
-        };
-        let echo = match &self.echo {
-            Some(echo) if Some(echo) != self.leaves() => format!(", which reported {echo}"),
+        let head = self.action.describe();
+        let echo = match self.echo {
+            Some(echo) if Some(echo) != self.action.leaves() => format!(", which reported {echo}"),
             _ => String::new(),
         };
         let version = match self.version {
@@ -127,13 +138,13 @@ pub(super) fn action(
 }
 
 /// What may be assumed about the open calls of one register. See the module header for why.
-pub(super) fn assume(calls: &[RegisterCall], open: &[usize]) -> Vec<Open> {
-    let versions = calls.iter().any(|c| c.version.is_some());
+/// With `versions`, every operation that takes effect is counted.
+pub(super) fn assume(calls: &[RegisterAction], open: &[usize], versions: bool) -> Vec<Open> {
     let is_open: HashSet<usize> = open.iter().copied().collect();
-    let mut observed: HashSet<&Atom> = HashSet::new();
-    let mut chains: HashMap<&Atom, Vec<&Atom>> = HashMap::new();
+    let mut observed: HashSet<Atom> = HashSet::new();
+    let mut chains: HashMap<Atom, Vec<Atom>> = HashMap::new();
     for (i, call) in calls.iter().enumerate() {
-        match &call.action {
+        match *call {
             RegisterAction::Read(v) => drop(observed.insert(v)),
             // With versions an open compare-and-set counts even if nobody sees what it left, and so it can
             // tell apart the open writes of what it expects.
@@ -144,21 +155,21 @@ pub(super) fn assume(calls: &[RegisterCall], open: &[usize]) -> Vec<Open> {
             RegisterAction::Write(_) => {}
         }
     }
-    let mut fresh: Vec<&Atom> = observed.iter().copied().collect();
+    let mut fresh: Vec<Atom> = observed.iter().copied().collect();
     while let Some(value) = fresh.pop() {
-        let starts = chains.get(value).into_iter().flatten();
-        fresh.extend(starts.filter(|from| observed.insert(from)));
+        let starts = chains.get(&value).into_iter().flatten();
+        fresh.extend(starts.copied().filter(|&from| observed.insert(from)));
     }
     // Equal operations are interchangeable, and so are all whose new value nobody can see.
-    let mut classes: HashMap<(Option<&Atom>, Option<&Atom>), u32> = HashMap::new();
+    let mut classes: HashMap<(Option<Atom>, Option<Atom>), u32> = HashMap::new();
     open.iter()
         .map(|&i| {
-            let (from, to) = match &calls[i].action {
+            let (from, to) = match calls[i] {
                 RegisterAction::Read(_) => return Open::Irrelevant,
                 RegisterAction::Write(to) => (None, to),
                 RegisterAction::Cas(from, to) => (Some(from), to),
             };
-            let visible = observed.contains(to);
+            let visible = observed.contains(&to);
             if !visible && !versions {
                 return Open::Irrelevant;
             }

@@ -56,13 +56,14 @@ fn answer(value: &Value) -> Result<(Option<u64>, &Value), String> {
 impl Model for VersionedRegister {
     type State = Versioned;
     type Call = RegisterCall;
+    type Next = Option<Versioned>;
 
     fn name(&self) -> &'static str {
         ABOUT.name
     }
 
     fn init(&self) -> Versioned {
-        Versioned { version: 0, value: Atom::Null }
+        Versioned { version: 0, value: Atom::NULL }
     }
 
     fn call(&self, op: &Operation<'_>) -> Result<Option<RegisterCall>, String> {
@@ -85,7 +86,7 @@ impl Model for VersionedRegister {
         if call.version.is_some_and(|v| v != version) {
             return None;
         }
-        let value = call.apply(&state.value)?.clone();
+        let value = call.apply(state.value)?;
         Some(Versioned { version, value })
     }
 
@@ -101,16 +102,20 @@ impl Model for VersionedRegister {
         let (Some(before), Some(after)) = (earlier.version, later.version) else {
             return false;
         };
-        match &later.action {
-            RegisterAction::Read(seen) => after < before || (after == before && seen != earlier.after()),
+        match later.action {
+            RegisterAction::Read(seen) => {
+                after < before || (after == before && seen != earlier.action.after())
+            }
             RegisterAction::Write(_) => after <= before,
             RegisterAction::Cas(from, _) => {
-                after <= before || (after == before + 1 && from != earlier.after())
+                after <= before || (after == before + 1 && from != earlier.action.after())
             }
         }
     }
 
     fn open_calls(&self, calls: &[RegisterCall], open: &[usize]) -> Vec<Open> {
-        register_calls::assume(calls, open)
+        let versions = calls.iter().any(|c| c.version.is_some());
+        let actions: Vec<RegisterAction> = calls.iter().map(|c| c.action).collect();
+        register_calls::assume(&actions, open, versions)
     }
 }

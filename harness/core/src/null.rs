@@ -105,6 +105,7 @@ pub struct NullModel;
 impl Model for NullModel {
     type State = ();
     type Call = ();
+    type Next = Option<()>;
 
     fn name(&self) -> &'static str {
         "null"

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ordeal_checkers::Options;
 use ordeal_core::{Checker, Judgement, Plan};
 use ordeal_report::Judged;
 use ordeal_runner::RunDir;
@@ -37,8 +38,8 @@ fn check_run(args: &CheckArgs) -> anyhow::Result<Judgement> {
 
 fn check_file(args: &CheckArgs, path: &Path) -> anyhow::Result<Judgement> {
     let checkers: Vec<Box<dyn Checker>> = match (&args.model, &args.workload) {
-        (Some(name), _) => match ordeal_checkers::model_checker(name) {
-            Some(checker) => vec![checker],
+        (Some(name), _) => match ordeal_checkers::judge_named(name) {
+            Some(entry) => vec![(entry.judge)(&Options::default())],
             None => {
                 let known: Vec<_> = ordeal_checkers::MODELS.iter().map(|m| m.about.name).collect();
                 return usage(format!("there is no model `{name}`; there are: {}", known.join(", ")));
