@@ -1,6 +1,6 @@
 //! Checkers: judges of a history.
 
-use crate::{Finding, History, Operation};
+use crate::{Event, Finding, History, Operation};
 
 /// A judge. It sees the history and nothing else: no cluster, no clock, no files.
 pub trait Checker: Send + Sync {
@@ -11,11 +11,28 @@ pub trait Checker: Send + Sync {
     /// checker does not panic.
     fn check(&self, history: &History) -> Finding;
 
-    /// For checkers that look at clients' operations only: judges them as they are read from a file, one
-    /// after another, remembering no more than it must. `None` if the whole history is needed.
+    /// Sets how much it may use, for checkers that search. Others need not listen.
+    fn limit(&mut self, limits: &Limits) {
+        let _ = limits;
+    }
+
+    /// For checkers that look at clients' operations, and at the harness's own events at most: judges them as
+    /// they are read from a file, one after another, remembering no more than it must. `None` if the whole
+    /// history is needed.
     fn intake(&self) -> Option<Box<dyn Intake + '_>> {
         None
     }
+}
+
+/// How much a judge may use, as far as a person has said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// The time to judge in.
+    pub time_ms: Option<u64>,
+    /// The memory to judge in.
+    pub memory_bytes: Option<usize>,
+    /// Judge everything, also after a violation was found.
+    pub all: bool,
 }
 
 /// A checker at work on a history that is read operation by operation.
@@ -23,15 +40,23 @@ pub trait Intake {
     /// Looks at one operation, completed or open. They come in any order; what of it must be kept is copied.
     fn take(&mut self, op: &Operation<'_>);
 
+    /// Looks at an event that is no client's, e.g. the mark of a phase. It comes before every operation that
+    /// was invoked after it in the history.
+    fn mark(&mut self, event: &Event) {
+        let _ = event;
+    }
+
     /// Judges what was taken. Anything that could not be read makes the finding `Unknown`.
     fn finish(self: Box<Self>) -> Finding;
 }
 
 /// Shows a whole history to an intake: how a checker that has one implements [`Checker::check`].
 pub fn check_operations(name: String, mut intake: Box<dyn Intake + '_>, history: &History) -> Finding {
-    match history.operations() {
-        Ok(operations) => operations.iter().for_each(|op| intake.take(op)),
+    let operations = match history.operations() {
+        Ok(operations) => operations,
         Err(e) => return Finding::new(name, crate::Verdict::Unknown, e.to_string()),
-    }
+    };
+    history.events.iter().filter(|e| e.process.client().is_none()).for_each(|e| intake.mark(e));
+    operations.iter().for_each(|op| intake.take(op));
     intake.finish()
 }

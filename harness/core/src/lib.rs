@@ -27,12 +27,12 @@ mod verdict;
 pub mod words;
 mod workload;
 
-pub use checker::{Checker, Intake, check_operations};
+pub use checker::{Checker, Intake, Limits, check_operations};
 pub use fault::{Applies, Cluster, Fault, LaunchChange, Machine, Probe};
 pub use generator::{Ask, EachThread, Generator, Limit, Mix, Next, Sequence};
 pub use history::{History, HistoryError, Operation};
 pub use link::{Distribution, End, Fabric, LinkCounters, LinkRule};
-pub use model::{Answer, Model, Open, Timed};
+pub use model::{Answer, Blind, Model, Open, Timed};
 pub use op::{Event, EventKind, Key, NEMESIS, Op, Outcome, Process};
 pub use plan::{FaultStep, PLAN_VERSION, Plan};
 pub use rng::Rng;

@@ -50,7 +50,8 @@ pub trait Model: Send + Sync {
     fn describe(&self, call: &Self::Call) -> String;
 
     /// Which independent part of the object the call is about, e.g. the element of a set whose operations
-    /// each name one. Calls of different parts must never influence one another.
+    /// each name one. Calls of different parts must never influence one another; but part 0 is the whole
+    /// object: if any of its calls is about that, its parts must not be judged apart.
     fn partition(&self, call: &Self::Call) -> u64 {
         let _ = call;
         0
@@ -60,6 +61,33 @@ pub trait Model: Send + Sync {
     fn reads_only(&self, call: &Self::Call) -> bool {
         let _ = call;
         false
+    }
+
+    /// What is known of a call that is possible in every state, without a result that could be wrong.
+    /// A search places such calls as late as it can, which spares it most orders.
+    fn blind(&self, call: &Self::Call) -> Option<Blind> {
+        let _ = call;
+        None
+    }
+
+    /// The level of a state, which calls that are [`Blind::Adds`] raise by their number.
+    fn level(&self, state: &Self::State) -> i64 {
+        let _ = state;
+        0
+    }
+
+    /// The only state in which the call is possible; `None` if there are several, or if that is not known.
+    /// Lets a search see early that no call leaves what another one found.
+    fn needs(&self, call: &Self::Call) -> Option<Self::State> {
+        let _ = call;
+        None
+    }
+
+    /// The state that a call which changes the state leaves wherever it is possible; `None` if that depends
+    /// on what was before.
+    fn leaves(&self, call: &Self::Call) -> Option<Self::State> {
+        let _ = call;
+        None
     }
 
     /// Whether no order whatsoever can have `later` somewhere after `earlier`, as their results alone show.
@@ -118,6 +146,16 @@ pub enum Answer {
     /// These calls contradict one another even if every other call had taken effect at any other time, with
     /// the result it has, or never. The fewer they are the better; they need not be as few as possible.
     Illegal(Vec<u32>),
+}
+
+/// What a call does that is possible in every state and leads to exactly one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blind {
+    /// It leaves the same state whatever was before, as a write of a register does.
+    Overwrites,
+    /// It adds this number, as an increment of a counter does: any two such calls leave the same state in
+    /// either order, and two with the same number do the same.
+    Adds(i64),
 }
 
 /// What may be assumed about an operation whose end is unknown.
