@@ -7,13 +7,16 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Key, Operation, Verdict};
-use serde_json::{Value, json};
+use ordeal_core::{
+    Anomaly, Checker, Event, EventKind, Finding, History, Intake, Key, Operation, Verdict, check_operations,
+};
+use serde_json::{Map, Value, json};
 
 use crate::About;
 use crate::models::Atom;
 use crate::phases::{FINAL_READS, Phases};
-use crate::words::{cite, count, listed, of_key};
+use crate::recall::{Seen, Witnesses};
+use crate::words::{count, listed, of_key};
 
 /// How lists show it.
 pub(crate) const ABOUT: About = About { name: "convergence", about: "the final reads of all nodes agree" };
@@ -47,19 +50,32 @@ impl Convergence {
     }
 }
 
+/// An answer, and the operation that got it.
+struct Answer {
+    op: Seen,
+    value: Value,
+}
+
 /// The last answer of each node to one function on one key.
-type Answers<'h> = BTreeMap<&'h str, Operation<'h>>;
+type Answers = BTreeMap<String, Answer>;
 
 /// What the history holds for this judge.
 #[derive(Default)]
-struct Gathered<'h> {
-    answers: BTreeMap<(Option<&'h Key>, &'h str), Answers<'h>>,
+struct Gathered {
+    answers: BTreeMap<(Option<Key>, String), Answers>,
     /// Keys that may have changed during the final reads.
-    changed: BTreeSet<Option<&'h Key>>,
+    changed: BTreeSet<Option<Key>>,
     /// What mutations of unknown outcome would write, by key: they may take effect at any time, even
     /// between two final reads.
-    unknown: BTreeMap<Option<&'h Key>, BTreeSet<Atom>>,
-    nodes: BTreeSet<&'h str>,
+    unknown: BTreeMap<Option<Key>, BTreeSet<Atom>>,
+    nodes: BTreeSet<String>,
+}
+
+struct Work<'c> {
+    judge: &'c Convergence,
+    who: Witnesses,
+    phases: Phases<'static>,
+    gathered: Gathered,
 }
 
 impl Checker for Convergence {
@@ -68,49 +84,73 @@ impl Checker for Convergence {
     }
 
     fn check(&self, history: &History) -> Finding {
-        match self.gather(history) {
-            Ok(gathered) => self.conclude(&gathered),
-            Err(why) => Finding::new(ABOUT.name, Verdict::Unknown, why),
+        check_operations(self.name(), self.intake_now(), history)
+    }
+
+    fn intake(&self) -> Option<Box<dyn Intake + '_>> {
+        Some(self.intake_now())
+    }
+}
+
+impl Intake for Work<'_> {
+    fn take(&mut self, op: &Operation<'_>) {
+        let node = op.invoke.node.as_deref();
+        if let Some(node) = node.filter(|node| !self.gathered.nodes.contains(*node)) {
+            self.gathered.nodes.insert(node.to_owned());
+        }
+        if !self.judge.reads.iter().any(|f| f == op.f()) {
+            return self.take_change(op);
+        }
+        let (Some(node), Some(value)) = (node, op.output()) else {
+            return;
+        };
+        if self.phases.is_final(op.invoke) {
+            let answer = Answer { op: self.who.remember(op), value: value.clone() };
+            let answers = self.gathered.answers.entry((op.key().cloned(), op.f().to_owned())).or_default();
+            let later = |last: &Answer| (last.op.ret, last.op.index()) < (answer.op.ret, answer.op.index());
+            if answers.get(node).is_none_or(later) {
+                answers.insert(node.to_owned(), answer);
+            }
+        }
+    }
+
+    fn mark(&mut self, event: &Event) {
+        self.phases.mark(event);
+    }
+
+    fn finish(self: Box<Self>) -> Finding {
+        self.judge.conclude(&self.gathered)
+    }
+}
+
+impl Work<'_> {
+    fn take_change(&mut self, op: &Operation<'_>) {
+        let phases = &self.phases;
+        let invoked_then = phases.is_final(op.invoke);
+        // Without a completion the history was cut short, and it ran to the end.
+        let ended_then = op.complete.map_or(phases.has(FINAL_READS), |e| phases.is_final(e));
+        if op.kind() != EventKind::Fail && (invoked_then || ended_then) {
+            self.gathered.changed.insert(op.key().cloned());
+        }
+        if op.kind() == EventKind::Info {
+            let written = match op.input() {
+                // A compare-and-set: `[from, to]`.
+                Value::Array(pair) if pair.len() == 2 => &pair[1],
+                other => other,
+            };
+            self.gathered.unknown.entry(op.key().cloned()).or_default().insert(Atom::from(written));
         }
     }
 }
 
 impl Convergence {
-    fn gather<'h>(&self, history: &'h History) -> Result<Gathered<'h>, String> {
-        let phases = Phases::of(history);
-        let mut gathered = Gathered::default();
-        for op in history.operations().map_err(|e| e.to_string())? {
-            let node = op.invoke.node.as_deref();
-            gathered.nodes.extend(node);
-            if !self.reads.iter().any(|f| f == op.f()) {
-                let invoked_then = phases.is_final(op.invoke);
-                // Without a completion the history was cut short, and it ran to the end.
-                let ended_then = op.complete.map_or(phases.has(FINAL_READS), |e| phases.is_final(e));
-                if op.kind() != EventKind::Fail && (invoked_then || ended_then) {
-                    gathered.changed.insert(op.key());
-                }
-                if op.kind() == EventKind::Info {
-                    let written = match op.input() {
-                        // A compare-and-set: `[from, to]`.
-                        Value::Array(pair) if pair.len() == 2 => &pair[1],
-                        other => other,
-                    };
-                    gathered.unknown.entry(op.key()).or_default().insert(Atom::from(written));
-                }
-                continue;
-            }
-            let (Some(node), EventKind::Ok) = (node, op.kind()) else {
-                continue;
-            };
-            if phases.is_final(op.invoke) {
-                let answers = gathered.answers.entry((op.key(), op.f())).or_default();
-                let last = answers.entry(node).or_insert(op);
-                if last.ret < op.ret {
-                    *last = op;
-                }
-            }
-        }
-        Ok(gathered)
+    fn intake_now(&self) -> Box<dyn Intake + '_> {
+        Box::new(Work {
+            judge: self,
+            who: Witnesses::default(),
+            phases: Phases::default(),
+            gathered: Gathered::default(),
+        })
     }
 
     /// The form in which answers are compared.
@@ -122,9 +162,9 @@ impl Convergence {
     }
 
     /// Whether the answers differ only by what mutations of unknown outcome would write.
-    fn explained(&self, answers: &Answers<'_>, late: &BTreeSet<Atom>) -> bool {
-        let settled = answers.values().filter_map(|op| {
-            let answer = op.output().unwrap_or(&Value::Null);
+    fn explained(&self, answers: &Answers, late: &BTreeSet<Atom>) -> bool {
+        let settled = answers.values().filter_map(|answer| {
+            let answer = &answer.value;
             match (self.form(answer), answer) {
                 (Form::Set(elements), _) => Some(Form::Set(elements.difference(late).cloned().collect())),
                 // `[version, value]`
@@ -140,42 +180,42 @@ impl Convergence {
         settled.collect::<BTreeSet<Form>>().len() <= 1
     }
 
-    fn conclude(&self, gathered: &Gathered<'_>) -> Finding {
+    fn conclude(&self, gathered: &Gathered) -> Finding {
         let (mut compared, mut skipped, mut divergent) = (0, 0, 0);
         let (mut lonely, mut missing, mut late) = (Vec::new(), Vec::new(), Vec::new());
         let mut anomalies = Vec::new();
         for ((key, f), answers) in &gathered.answers {
+            let of = of_key(key.as_ref());
             if gathered.changed.contains(key) {
                 skipped += 1;
                 continue;
             }
             if answers.len() < 2 {
-                let only: Vec<&str> = answers.keys().copied().collect();
-                lonely.push(format!("{}`{f}` by {} only", of_key(*key), only.join(", ")));
+                let only: Vec<&str> = answers.keys().map(String::as_str).collect();
+                lonely.push(format!("{of}`{f}` by {} only", only.join(", ")));
                 continue;
             }
-            let absent: Vec<&str> =
-                gathered.nodes.iter().filter(|n| !answers.contains_key(*n)).copied().collect();
+            let absent = gathered.nodes.iter().filter(|n| !answers.contains_key(*n));
+            let absent: Vec<&str> = absent.map(String::as_str).collect();
             if !absent.is_empty() {
-                missing.push(format!("{}`{f}` not by {}", of_key(*key), absent.join(", ")));
+                missing.push(format!("{of}`{f}` not by {}", absent.join(", ")));
             }
             compared += 1;
             let mut groups: BTreeMap<Form, Vec<&str>> = BTreeMap::new();
-            for (node, op) in answers {
-                let answer = op.output().unwrap_or(&Value::Null);
-                groups.entry(self.form(answer)).or_default().push(node);
+            for (node, answer) in answers {
+                groups.entry(self.form(&answer.value)).or_default().push(node);
             }
             if groups.len() > 1 && gathered.unknown.get(key).is_some_and(|late| self.explained(answers, late))
             {
-                late.push(format!("{}`{f}`", of_key(*key)));
+                late.push(format!("{of}`{f}`"));
             } else if groups.len() > 1 {
                 divergent += 1;
                 if anomalies.len() < REPORTED {
-                    anomalies.push(divergence(*key, f, answers, &groups));
+                    anomalies.push(divergence(key.as_ref(), f, answers, &groups));
                 }
             }
         }
-        let answering: BTreeSet<&str> = gathered.answers.values().flat_map(|a| a.keys().copied()).collect();
+        let answering: BTreeSet<&String> = gathered.answers.values().flat_map(BTreeMap::keys).collect();
         let (verdict, summary) = if divergent > 0 {
             let of = count(compared, "object");
             (Verdict::Invalid, format!("nodes disagree on {divergent} of {of}"))
@@ -222,12 +262,7 @@ enum Form {
 }
 
 /// Who answered differently from most, and in what.
-fn divergence(
-    key: Option<&Key>,
-    f: &str,
-    answers: &Answers<'_>,
-    groups: &BTreeMap<Form, Vec<&str>>,
-) -> Anomaly {
+fn divergence(key: Option<&Key>, f: &str, answers: &Answers, groups: &BTreeMap<Form, Vec<&str>>) -> Anomaly {
     // The largest group, or of equals the first, is what the others are compared with.
     let most = groups.iter().rev().max_by_key(|(_, nodes)| nodes.len());
     let Some((_, majority)) = most else {
@@ -239,7 +274,7 @@ fn divergence(
             details: Value::Null,
         };
     };
-    let answer_of = |node: &str| answers.get(node).and_then(Operation::output).unwrap_or(&Value::Null);
+    let answer_of = |node: &str| answers.get(node).map_or(&Value::Null, |answer| &answer.value);
     let reference = answer_of(majority[0]);
     let differing: Vec<String> = groups
         .values()
@@ -260,12 +295,12 @@ fn divergence(
             differing.join("; "),
         ),
         key: key.cloned(),
-        events: answers.values().flat_map(cite).collect(),
+        events: answers.values().flat_map(|answer| answer.op.cite()).collect(),
         details: json!({
             "function": f,
             "answers": answers
                 .iter()
-                .map(|(node, op)| json!({"node": node, "answer": op.output(), "invoked": op.index()}))
+                .map(|(node, a)| json!({"node": node, "answer": a.value, "invoked": a.op.index()}))
                 .collect::<Vec<_>>(),
         }),
     }
@@ -275,14 +310,38 @@ fn is_short(answer: &Value) -> bool {
     answer.to_string().chars().count() <= SHORT
 }
 
-/// How `answer` differs from `reference`: the answer itself, or of long arrays e.g. `lacks 3, 4`.
+/// How `answer` differs from `reference`: the answer itself, or of long arrays and maps e.g. `lacks 3, 4`.
 fn difference(reference: &Value, answer: &Value) -> String {
-    let (Value::Array(a), Value::Array(b)) = (reference, answer) else {
-        return format!("answered {answer}");
-    };
     if is_short(reference) && is_short(answer) {
         return format!("answered {answer}");
     }
+    match (reference, answer) {
+        (Value::Array(a), Value::Array(b)) => difference_of_arrays(a, b),
+        (Value::Object(a), Value::Object(b)) => difference_of_maps(a, b),
+        _ => format!("answered {answer}"),
+    }
+}
+
+fn difference_of_maps(a: &Map<String, Value>, b: &Map<String, Value>) -> String {
+    let lacks: Vec<&String> = a.keys().filter(|k| !b.contains_key(*k)).collect();
+    let besides: Vec<String> =
+        b.iter().filter(|(k, _)| !a.contains_key(*k)).map(|(k, v)| format!("{k} = {v}")).collect();
+    let other = b.iter().filter_map(|(k, v)| Some((k, v, a.get(k).filter(|there| *there != v)?)));
+    let other: Vec<String> = other.map(|(k, v, there)| format!("{k} = {v} instead of {there}")).collect();
+    let mut parts = Vec::new();
+    if !lacks.is_empty() {
+        parts.push(format!("lacks {}", listed(&lacks, SPELLED, ", ")));
+    }
+    if !besides.is_empty() {
+        parts.push(format!("has {} besides", listed(&besides, SPELLED, ", ")));
+    }
+    if !other.is_empty() {
+        parts.push(format!("has {}", listed(&other, SPELLED, ", ")));
+    }
+    parts.join(" and ")
+}
+
+fn difference_of_arrays(a: &[Value], b: &[Value]) -> String {
     let a_set: BTreeSet<Atom> = a.iter().map(Atom::from).collect();
     let b_set: BTreeSet<Atom> = b.iter().map(Atom::from).collect();
     let spell = |atoms: Vec<&Atom>| {

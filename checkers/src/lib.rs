@@ -6,35 +6,57 @@
 //! - what cannot be read or decided is `Unknown`, what taught nothing is `Vacuous`; neither ever passes
 //!   for `Valid`, and neither hides a violation found elsewhere;
 //! - an anomaly cites the indices of the events at fault and says in words what to look at;
-//! - the same history gets the same finding, except that a time budget may end a search early.
+//! - the same history gets the same verdict, except that a budget may end a search early. Which of several
+//!   violations is found first may differ, for keys are judged at once.
 //!
-//! One file a checker. [`CHECKERS`] is the registry that lists and help read.
-
-use ordeal_core::Checker;
+//! One file a checker. [`CHECKERS`] is the list of them, [`MODELS`] and [`JUDGES`] are what a history file
+//! can be shown to by name.
 
 mod convergence;
+mod counter_bounds;
 mod crashes;
 mod faults;
 pub mod linearizability;
+mod lock_exclusivity;
+mod log_prefix;
 pub mod models;
 mod monitors;
 mod phases;
+mod recall;
 mod recovery;
+mod registry;
 mod set_durability;
+mod set_full;
+mod staleness;
 mod stats;
 #[cfg(test)]
 mod testing;
+mod total_queue;
+pub mod transactions;
+mod unique_ids;
 pub mod verify;
 mod words;
 
 pub use convergence::Convergence;
+pub use counter_bounds::CounterBounds;
 pub use crashes::{Crashes, panics_in_log};
 pub use faults::Faults;
 pub use linearizability::{Budget, Linearizable};
-pub use models::{GrowSet, Register, VersionedRegister};
+pub use lock_exclusivity::LockExclusivity;
+pub use log_prefix::LogPrefix;
+pub use models::{
+    AppendList, Claim, Counter, FencedLock, GrowSet, KeyValue, Ledger, Lock, Machine, MultiRegister,
+    PriorityQueue, Queue, Register, Set, Stack, Trade, UnorderedQueue, VersionedRegister,
+};
 pub use recovery::Recovery;
+pub use registry::{CHECKERS, JUDGES, JudgeEntry, MODELS, Options, judge_named};
 pub use set_durability::SetDurability;
+pub use set_full::SetFull;
+pub use staleness::Staleness;
 pub use stats::Stats;
+pub use total_queue::TotalQueue;
+pub use transactions::{Bank, Isolation, Level, ListAppend, LongFork, RwRegister, Sessions, WeakIsolation};
+pub use unique_ids::UniqueIds;
 
 /// A checker as lists and help show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,65 +65,4 @@ pub struct About {
     pub name: &'static str,
     /// What it judges, in one line.
     pub about: &'static str,
-}
-
-/// All checkers.
-pub const CHECKERS: &[About] = &[
-    linearizability::ABOUT,
-    set_durability::ABOUT,
-    convergence::ABOUT,
-    faults::ABOUT,
-    crashes::ABOUT,
-    recovery::ABOUT,
-    stats::ABOUT,
-];
-
-/// How to judge, as far as a person may say.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// What a search may use.
-    pub budget: Budget,
-    /// Judge every key, also after a violation was found.
-    pub all: bool,
-    /// The state before anything happened, where the model has several to choose from.
-    pub initial: Option<serde_json::Value>,
-}
-
-/// A way to judge a history file, chosen by name.
-#[derive(Clone, Copy, Debug)]
-pub struct JudgeEntry {
-    /// Its name and what it judges.
-    pub about: About,
-    /// Other names by which it is known elsewhere.
-    pub aliases: &'static [&'static str],
-    /// Makes the judge, over operations with their usual names.
-    pub judge: fn(&Options) -> Box<dyn Checker>,
-}
-
-/// The sequential specifications against which linearizability is judged.
-pub const MODELS: &[JudgeEntry] = &[
-    JudgeEntry {
-        about: models::register::ABOUT,
-        aliases: &["cas-register", "cas"],
-        judge: |options| Box::new(Linearizable::new(Register::default()).with_options(options)),
-    },
-    JudgeEntry {
-        about: models::versioned_register::ABOUT,
-        aliases: &[],
-        judge: |options| Box::new(Linearizable::new(VersionedRegister::default()).with_options(options)),
-    },
-    JudgeEntry {
-        about: models::grow_set::ABOUT,
-        aliases: &[],
-        judge: |options| Box::new(Linearizable::new(GrowSet::default()).with_options(options)),
-    },
-];
-
-/// Judges of other promises that a history file can be shown to.
-pub const JUDGES: &[JudgeEntry] = &[];
-
-/// The judge of this name, among [`MODELS`] and [`JUDGES`].
-pub fn judge_named(name: &str) -> Option<&'static JudgeEntry> {
-    let mut entries = MODELS.iter().chain(JUDGES);
-    entries.find(|entry| entry.about.name == name || entry.aliases.contains(&name))
 }

@@ -1,20 +1,26 @@
 //! Set durability: every element whose addition was acknowledged is read in the end.
 //!
 //! The *final reads* are the successful reads that began in the phase `final-reads`, when everything is
-//! healed and settled. In each of them must be every element whose addition was acknowledged before that
-//! read began. Elements whose addition ended unknown may be there or not. Elements that were never
-//! added, or whose every addition certainly failed, must not.
+//! healed and settled; or, [in a history without phases](SetDurability::last_read), the successful read of
+//! each set that began last (Jepsen's `set`). In each of them must be every element whose addition was
+//! acknowledged before that read began. Elements whose addition ended unknown may be there or not.
+//! Elements that were never added, or whose every addition certainly failed, must not.
+//!
+//! Time O(additions + total size of final reads), memory O(elements + final reads).
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
-use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Key, Operation, Verdict};
-use serde_json::{Value, json};
+use ordeal_core::{
+    Anomaly, Checker, Event, Finding, History, Intake, Key, Operation, Verdict, check_operations,
+};
+use serde_json::Value;
 
 use crate::About;
 use crate::models::Atom;
 use crate::phases::{FINAL_READS, Phases};
-use crate::words::{cite, count, listed, of_key, who_when};
+use crate::recall::{AtomMap, Attempts, Fault, Flaw, Keyed, LISTED, Seen, Trouble, Witnesses, name_of};
+use crate::words::{count, listed};
 
 /// How lists show it.
 pub(crate) const ABOUT: About = About {
@@ -22,128 +28,183 @@ pub(crate) const ABOUT: About = About {
     about: "every acknowledged element is in the final reads, and nothing else that should not be",
 };
 
-/// How many elements of one kind an anomaly lists and cites.
-const LISTED: usize = 50;
-/// How many elements a message spells out.
-const SPELLED: usize = 3;
+/// How lists show the one that looks at the last read.
+pub(crate) const ABOUT_LAST: About =
+    About { name: "set-final", about: "every acknowledged element is in the last read, and nothing else" };
 
 /// The judge.
 #[derive(Clone, Debug)]
 pub struct SetDurability {
     add: Cow<'static, str>,
     read: Cow<'static, str>,
+    last_read: bool,
 }
 
 impl SetDurability {
     /// A judge of the elements added by the one function and read, all at once, by the other.
     pub fn new(add: impl Into<Cow<'static, str>>, read: impl Into<Cow<'static, str>>) -> Self {
-        SetDurability { add: add.into(), read: read.into() }
+        SetDurability { add: add.into(), read: read.into(), last_read: false }
+    }
+
+    /// Takes the last read of each set for the final one, whatever phase it is in.
+    #[must_use]
+    pub fn last_read(mut self) -> Self {
+        self.last_read = true;
+        self
+    }
+
+    fn about(&self) -> &'static About {
+        if self.last_read { &ABOUT_LAST } else { &ABOUT }
+    }
+
+    fn intake_now(&self) -> Box<dyn Intake + '_> {
+        Box::new(Work {
+            judge: self,
+            who: Witnesses::default(),
+            sets: Keyed::default(),
+            phases: Phases::default(),
+            trouble: Trouble::default(),
+        })
+    }
+}
+
+impl Checker for SetDurability {
+    fn name(&self) -> String {
+        self.about().name.to_owned()
+    }
+
+    fn check(&self, history: &History) -> Finding {
+        check_operations(self.name(), self.intake_now(), history)
+    }
+
+    fn intake(&self) -> Option<Box<dyn Intake + '_>> {
+        Some(self.intake_now())
     }
 }
 
 /// What can be wrong with an element, gravest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fault {
+enum Wrong {
     Lost,
     Resurrected,
     Unexpected,
     Duplicate,
 }
 
-impl Fault {
+const WRONGS: [Wrong; 4] = [Wrong::Lost, Wrong::Resurrected, Wrong::Unexpected, Wrong::Duplicate];
+
+impl Wrong {
     fn name(self) -> &'static str {
         match self {
-            Fault::Lost => "lost-element",
-            Fault::Resurrected => "resurrected-element",
-            Fault::Unexpected => "unexpected-element",
-            Fault::Duplicate => "duplicate-element",
+            Wrong::Lost => "lost-element",
+            Wrong::Resurrected => "resurrected-element",
+            Wrong::Unexpected => "unexpected-element",
+            Wrong::Duplicate => "duplicate-element",
         }
     }
 
     /// What is said of so many elements.
     fn says(self) -> &'static str {
         match self {
-            Fault::Lost => "acknowledged but missing from a final read",
-            Fault::Resurrected => "reported as certainly not added, yet in a final read",
-            Fault::Unexpected => "in a final read though nobody had added it",
-            Fault::Duplicate => "more than once in one final read",
+            Wrong::Lost => "acknowledged but missing from a final read",
+            Wrong::Resurrected => "reported as certainly not added, yet in a final read",
+            Wrong::Unexpected => "in a final read though nobody had added it",
+            Wrong::Duplicate => "more than once in one final read",
         }
     }
 }
 
-/// One set: its additions by element, and its final reads.
+struct Work<'c> {
+    judge: &'c SetDurability,
+    who: Witnesses,
+    sets: Keyed<Set>,
+    phases: Phases<'static>,
+    trouble: Trouble,
+}
+
+/// One set: its additions by element, and its final reads, each with the elements in order.
 #[derive(Default)]
-struct Set<'h> {
-    adds: HashMap<Atom, Vec<Operation<'h>>>,
-    acknowledged: Vec<(Atom, Operation<'h>)>,
-    reads: Vec<(Operation<'h>, Vec<Atom>)>,
+struct Set {
+    adds: AtomMap<Attempts>,
+    reads: Vec<(Seen, Vec<Atom>)>,
 }
 
-/// Every wrong element of one set, with the additions and the reads that show it.
-type Faults<'h> = BTreeMap<(Fault, Atom), Vec<Operation<'h>>>;
-
-impl Checker for SetDurability {
-    fn name(&self) -> String {
-        ABOUT.name.to_owned()
-    }
-
-    fn check(&self, history: &History) -> Finding {
-        match self.sets(history) {
-            Ok(sets) => conclude(&sets),
-            Err(why) => Finding::new(ABOUT.name, Verdict::Unknown, why),
-        }
-    }
-}
-
-impl SetDurability {
-    fn sets<'h>(&self, history: &'h History) -> Result<BTreeMap<Option<&'h Key>, Set<'h>>, String> {
-        let phases = Phases::of(history);
-        let mut sets: BTreeMap<Option<&Key>, Set<'_>> = BTreeMap::new();
-        for op in history.operations().map_err(|e| e.to_string())? {
-            if op.f() == self.add {
-                let set = sets.entry(op.key()).or_default();
-                let element = Atom::from(op.input());
-                if op.kind() == EventKind::Ok {
-                    set.acknowledged.push((element.clone(), op));
-                }
-                set.adds.entry(element).or_default().push(op);
-            } else if op.f() == self.read && phases.is_final(op.invoke) {
-                let Some(output) = op.output() else {
-                    continue;
-                };
-                let Value::Array(elements) = output else {
-                    return Err(format!(
-                        "event {}: `{}` answers with an array, not {output}",
-                        op.index(),
-                        self.read
-                    ));
-                };
-                let elements = elements.iter().map(Atom::from).collect();
-                sets.entry(op.key()).or_default().reads.push((op, elements));
+impl Intake for Work<'_> {
+    fn take(&mut self, op: &Operation<'_>) {
+        if op.f() == self.judge.add {
+            let seen = self.who.remember(op);
+            let adds = &mut self.sets.of(op.key()).adds;
+            let new = || Attempts::new(seen, op.kind());
+            adds.entry(Atom::from(op.input()))
+                .and_modify(|adds| adds.add(seen, op.kind()))
+                .or_insert_with(new);
+        } else if op.f() == self.judge.read && (self.judge.last_read || self.phases.is_final(op.invoke)) {
+            match op.output() {
+                Some(Value::Array(elements)) => self.take_read(op, elements),
+                Some(other) => self
+                    .trouble
+                    .note(op, || format!("`{}` answers with an array, not {other}", self.judge.read)),
+                None => {}
             }
         }
-        Ok(sets)
+    }
+
+    fn mark(&mut self, event: &Event) {
+        self.phases.mark(event);
+    }
+
+    fn finish(self: Box<Self>) -> Finding {
+        if let Some(finding) = self.trouble.finding(self.judge.about().name) {
+            return finding;
+        }
+        let mut total = Total::default();
+        for (key, mut set) in self.sets.sorted() {
+            set.reads.sort_by_key(|(op, _)| op.index());
+            total.add(self.judge, &self.who, key.as_ref(), &set);
+        }
+        total.conclude(self.judge)
     }
 }
 
-impl<'h> Set<'h> {
-    fn faults(&self) -> Faults<'h> {
+impl Work<'_> {
+    fn take_read(&mut self, op: &Operation<'_>, elements: &[Value]) {
+        let seen = self.who.remember(op);
+        let reads = &mut self.sets.of(op.key()).reads;
+        if self.judge.last_read {
+            let later = |(last, _): &(Seen, Vec<Atom>)| (last.call, last.index()) > (seen.call, seen.index());
+            if reads.first().is_some_and(later) {
+                return;
+            }
+            reads.clear();
+        }
+        let mut elements: Vec<Atom> = elements.iter().map(Atom::from).collect();
+        elements.sort_unstable();
+        reads.push((seen, elements));
+    }
+}
+
+/// Every wrong element of one set, with the final reads that show it.
+type Faults = BTreeMap<(Wrong, Atom), Vec<Seen>>;
+
+impl Set {
+    fn faults(&self) -> Faults {
         let mut faults = Faults::new();
         for (read, elements) in &self.reads {
-            let mut present: HashSet<&Atom> = HashSet::with_capacity(elements.len());
-            for element in elements {
-                let fault = if present.insert(element) {
-                    self.fault_of(element, read)
-                } else {
-                    Some(Fault::Duplicate)
-                };
-                if let Some(fault) = fault {
-                    self.note(&mut faults, fault, element, read);
+            let mut note = |wrong, element| faults.entry((wrong, element)).or_default().push(*read);
+            let mut present: AtomMap<()> = AtomMap::default();
+            for same in elements.chunk_by(|a, b| a == b) {
+                present.insert(same[0], ());
+                if let Some(wrong) = self.wrong(same[0], read) {
+                    note(wrong, same[0]);
+                }
+                if same.len() > 1 {
+                    note(Wrong::Duplicate, same[0]);
                 }
             }
-            for (element, add) in &self.acknowledged {
-                if add.ret < read.call && !present.contains(element) {
-                    self.note(&mut faults, Fault::Lost, element, read);
+            for (element, adds) in &self.adds {
+                let acknowledged = adds.first_acknowledged().is_some_and(|add| add.precedes(read));
+                if acknowledged && !present.contains_key(element) {
+                    note(Wrong::Lost, *element);
                 }
             }
         }
@@ -151,111 +212,81 @@ impl<'h> Set<'h> {
     }
 
     /// What is wrong with `element` being in `read`.
-    fn fault_of(&self, element: &Atom, read: &Operation<'_>) -> Option<Fault> {
-        let adds = self.adds.get(element).map_or(&[][..], Vec::as_slice);
-        let mut begun = adds.iter().filter(|add| add.call < read.ret).peekable();
-        if begun.peek().is_none() {
-            return Some(Fault::Unexpected);
-        }
-        begun.all(|add| add.kind() == EventKind::Fail).then_some(Fault::Resurrected)
-    }
-
-    fn note(&self, faults: &mut Faults<'h>, fault: Fault, element: &Atom, read: &Operation<'h>) {
-        let ops = faults.entry((fault, element.clone())).or_insert_with(|| {
-            let adds = self.adds.get(element).into_iter().flatten();
-            adds.copied().collect()
-        });
-        if ops.last().is_none_or(|last| last.index() != read.index()) {
-            ops.push(*read);
+    fn wrong(&self, element: Atom, read: &Seen) -> Option<Wrong> {
+        match self.adds.get(&element) {
+            Some(adds) if adds.first_live_call < read.ret => None,
+            Some(adds) if adds.first_call < read.ret => Some(Wrong::Resurrected),
+            _ => Some(Wrong::Unexpected),
         }
     }
 }
 
-fn conclude(sets: &BTreeMap<Option<&Key>, Set<'_>>) -> Finding {
-    let acknowledged: usize = sets.values().map(|s| s.acknowledged.len()).sum();
-    let reads: usize = sets.values().map(|s| s.reads.len()).sum();
-    let unread: Vec<String> = sets
-        .iter()
-        .filter(|(_, set)| set.reads.is_empty())
-        .map(|(key, _)| key.map_or_else(|| "the set".to_owned(), |k| format!("key {k}")))
-        .collect();
-    let mut totals: BTreeMap<Fault, usize> = BTreeMap::new();
-    let mut anomalies: Vec<(Fault, Anomaly)> = Vec::new();
-    for (key, set) in sets {
+/// What all sets came to.
+#[derive(Default)]
+struct Total {
+    acknowledged: usize,
+    reads: usize,
+    unread: Vec<String>,
+    wrong: BTreeMap<Wrong, usize>,
+    anomalies: Vec<(Wrong, Anomaly)>,
+}
+
+impl Total {
+    fn add(&mut self, judge: &SetDurability, who: &Witnesses, key: Option<&Key>, set: &Set) {
+        self.acknowledged += set.adds.values().map(|adds| adds.acknowledged as usize).sum::<usize>();
+        self.reads += set.reads.len();
+        if set.reads.is_empty() {
+            self.unread.push(name_of(key, "set"));
+        }
         let faults = set.faults();
-        for fault in [Fault::Lost, Fault::Resurrected, Fault::Unexpected, Fault::Duplicate] {
-            let found: Vec<_> = faults.iter().filter(|((f, _), _)| *f == fault).collect();
-            if !found.is_empty() {
-                *totals.entry(fault).or_default() += found.len();
-                anomalies.push((fault, anomaly(*key, fault, &found)));
+        for wrong in WRONGS {
+            let found: Vec<_> = faults.iter().filter(|((w, _), _)| *w == wrong).collect();
+            if found.is_empty() {
+                continue;
             }
+            *self.wrong.entry(wrong).or_default() += found.len();
+            let flaw = |((_, element), reads): &(&(Wrong, Atom), &Vec<Seen>)| {
+                let add = set.adds.get(element).map(|adds| (&*judge.add, adds.best));
+                let reads = reads.iter().map(|read| (&*judge.read, *read));
+                Flaw { value: *element, ops: add.into_iter().chain(reads).collect() }
+            };
+            let flaws: Vec<Flaw<'_>> = found.iter().take(LISTED).map(flaw).collect();
+            let fault = Fault { key, name: wrong.name(), noun: "element", says: wrong.says() };
+            self.anomalies.push((wrong, who.anomaly(&fault, &flaws, found.len())));
         }
     }
-    anomalies.sort_by_key(|a| a.0);
-    let judged = format!("{} acknowledged, {}", count(acknowledged, "element"), count(reads, "final read"));
-    let (verdict, summary) = if !totals.is_empty() {
-        let kinds: Vec<String> = totals.iter().map(|(f, n)| format!("{n} {}", f.name())).collect();
-        (Verdict::Invalid, format!("{} ({judged})", kinds.join(", ")))
-    } else if reads == 0 {
-        let why = format!("no read succeeded in the phase `{FINAL_READS}`");
-        (Verdict::Vacuous, why)
-    } else if !unread.is_empty() {
-        let unread = listed(&unread, 5, ", ");
-        (Verdict::Vacuous, format!("no final read succeeded of {unread} ({judged})"))
-    } else if acknowledged == 0 {
-        (Verdict::Vacuous, "no addition was ever acknowledged".to_owned())
-    } else {
-        (Verdict::Valid, format!("nothing lost, nothing invented: {judged}"))
-    };
-    let mut finding = Finding::new(ABOUT.name, verdict, summary)
-        .with("elements_acknowledged", acknowledged)
-        .with("final_reads", reads)
-        .with("keys_without_final_read", unread.len());
-    for fault in [Fault::Lost, Fault::Resurrected, Fault::Unexpected, Fault::Duplicate] {
-        let name = fault.name().replace('-', "_") + "s";
-        finding = finding.with(&name, totals.get(&fault).copied().unwrap_or(0));
-    }
-    finding.anomalies = anomalies.into_iter().map(|a| a.1).collect();
-    finding
-}
 
-/// One anomaly for all elements of one set with the same fault.
-fn anomaly(key: Option<&Key>, fault: Fault, found: &[(&(Fault, Atom), &Vec<Operation<'_>>)]) -> Anomaly {
-    let spelled: Vec<String> = found
-        .iter()
-        .take(SPELLED)
-        .map(|((_, element), ops)| {
-            let ops: Vec<String> = ops.iter().map(|op| format!("{} by {}", op.f(), who_when(op))).collect();
-            format!("{element} ({})", listed(&ops, 4, "; "))
-        })
-        .collect();
-    let more = found.len() - spelled.len();
-    let tail = if more == 0 { String::new() } else { format!(", and {more} more") };
-    let elements: Vec<Value> = found
-        .iter()
-        .take(LISTED)
-        .map(|((_, element), ops)| {
-            let events: Vec<u64> = ops.iter().flat_map(cite).collect();
-            json!({ "element": element.to_string(), "events": events })
-        })
-        .collect();
-    let mut events: Vec<u64> = Vec::new();
-    for index in found.iter().take(LISTED).flat_map(|(_, ops)| ops.iter()).flat_map(cite) {
-        if !events.contains(&index) {
-            events.push(index);
+    fn conclude(mut self, judge: &SetDurability) -> Finding {
+        self.anomalies.sort_by_key(|a| a.0);
+        let judged = format!(
+            "{} acknowledged, {}",
+            count(self.acknowledged, "element"),
+            count(self.reads, "final read")
+        );
+        let (verdict, summary) = if !self.wrong.is_empty() {
+            let kinds: Vec<String> = self.wrong.iter().map(|(w, n)| format!("{n} {}", w.name())).collect();
+            (Verdict::Invalid, format!("{} ({judged})", kinds.join(", ")))
+        } else if self.reads == 0 && judge.last_read {
+            (Verdict::Vacuous, "no read succeeded".to_owned())
+        } else if self.reads == 0 {
+            (Verdict::Vacuous, format!("no read succeeded in the phase `{FINAL_READS}`"))
+        } else if !self.unread.is_empty() {
+            let unread = listed(&self.unread, 5, ", ");
+            (Verdict::Vacuous, format!("no final read succeeded of {unread} ({judged})"))
+        } else if self.acknowledged == 0 {
+            (Verdict::Vacuous, "no addition was ever acknowledged".to_owned())
+        } else {
+            (Verdict::Valid, format!("nothing lost, nothing invented: {judged}"))
+        };
+        let mut finding = Finding::new(judge.about().name, verdict, summary)
+            .with("elements_acknowledged", self.acknowledged)
+            .with("final_reads", self.reads)
+            .with("keys_without_final_read", self.unread.len());
+        for wrong in WRONGS {
+            let name = wrong.name().replace('-', "_") + "s";
+            finding = finding.with(&name, self.wrong.get(&wrong).copied().unwrap_or(0));
         }
-    }
-    Anomaly {
-        name: fault.name().to_owned(),
-        message: format!(
-            "{}{} {}: {}{tail}.",
-            of_key(key),
-            count(found.len(), "element"),
-            fault.says(),
-            spelled.join(", "),
-        ),
-        key: key.cloned(),
-        events,
-        details: json!({ "total": found.len(), "elements": elements }),
+        finding.anomalies = self.anomalies.into_iter().map(|a| a.1).collect();
+        finding
     }
 }

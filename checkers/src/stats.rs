@@ -74,7 +74,7 @@ impl Tally {
 }
 
 /// The smallest value that at least `percent` of all do not exceed (nearest rank); `None` of nothing.
-fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
+pub(crate) fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied()
 }

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use ordeal_core::{Answer, Model, Open, Operation, Timed};
+use ordeal_core::{Answer, Model, Open, Timed};
 
 /// What became of checking an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,7 @@ pub fn verify<M: Model>(model: &M, calls: &[Timed<M::Call>], answer: &Answer) ->
 fn replay<M: Model>(model: &M, calls: &[Timed<M::Call>], order: &[u32]) -> Result<(), String> {
     let mut placed = vec![false; calls.len()];
     let mut states = vec![model.init()];
+    let mut after: Vec<M::State> = Vec::with_capacity(1);
     let mut latest_start = 0;
     for &at in order {
         let call = calls.get(at as usize).ok_or_else(|| format!("there is no call {at}"))?;
@@ -48,7 +49,7 @@ fn replay<M: Model>(model: &M, calls: &[Timed<M::Call>], order: &[u32]) -> Resul
             return Err(format!("call {at} ended before one that is placed before it began"));
         }
         latest_start = latest_start.max(call.start);
-        let mut after: Vec<M::State> = Vec::with_capacity(1);
+        after.clear();
         for next in states.iter().flat_map(|state| model.step(state, &call.call)) {
             if !after.contains(&next) {
                 after.push(next);
@@ -57,13 +58,23 @@ fn replay<M: Model>(model: &M, calls: &[Timed<M::Call>], order: &[u32]) -> Resul
         if after.is_empty() {
             return Err(format!("call {at}, {}, is impossible in its place", model.describe(&call.call)));
         }
-        states = after;
+        std::mem::swap(&mut states, &mut after);
     }
     match (0..calls.len()).find(|&i| !placed[i] && !calls[i].is_open()) {
         Some(left) => Err(format!("call {left} is not placed")),
         None => Ok(()),
     }
 }
+
+/// A call that may be placed but need not be.
+struct Optional {
+    at: usize,
+    start: u64,
+    hint: Open,
+}
+
+/// What is left to place, by position, and the state.
+type Way<S> = (Vec<usize>, Vec<usize>, S);
 
 /// Whether no order exists in which the calls of `core` keep to their times. Looks at so many `ways`.
 pub(crate) fn contradiction<M: Model>(
@@ -76,46 +87,82 @@ pub(crate) fn contradiction<M: Model>(
     if kept.iter().any(|&i| i >= calls.len()) {
         return Proof::Fails("a call is named that there is not".to_owned());
     }
-    let optional: Vec<usize> =
-        (0..calls.len()).filter(|i| calls[*i].is_open() || !kept.contains(i)).collect();
-    let all: Vec<M::Call> = calls.iter().map(|c| c.call.clone()).collect();
-    let hints = model.open_calls(&all, &optional);
-    let useful = optional.iter().zip(hints);
-    let useful = useful.filter(|&(&i, hint)| hint != Open::Irrelevant && !model.reads_only(&all[i]));
-    let may: Vec<(usize, u64)> =
-        useful.map(|(&i, _)| (i, if kept.contains(&i) { calls[i].start } else { 0 })).collect();
-    let must: Vec<usize> = kept.iter().copied().filter(|&i| !calls[i].is_open()).collect();
-    // What is left to place, and the state; the next to be placed must not begin after one of these ended.
-    let mut seen: HashSet<(Vec<usize>, Vec<usize>, M::State)> = HashSet::new();
-    let mut ahead = vec![(must, (0..may.len()).collect::<Vec<_>>(), model.init())];
+    if let [a, b] = core
+        && a != b
+        && never_after(model, calls, *a, *b)
+        && never_after(model, calls, *b, *a)
+    {
+        return Proof::Holds;
+    }
+    let may = optional(model, calls, &kept);
+    let must: Vec<usize> = (0..calls.len()).filter(|i| kept.contains(i) && !calls[*i].is_open()).collect();
+    // The next to be placed must not begin after one of those left ended.
+    let mut seen: HashSet<Way<M::State>> = HashSet::new();
+    let mut ahead: Vec<Way<M::State>> = vec![(must, (0..may.len()).collect(), model.init())];
     while let Some(way) = ahead.pop() {
         let (must, free, state) = &way;
         let Some(first_end) = must.iter().map(|&i| calls[i].end).min() else {
             return Proof::Fails("there is an order of them".to_owned());
         };
-        ways = ways.saturating_sub(must.len() + free.len());
-        if ways == 0 {
-            return Proof::TooLarge;
-        }
         if seen.contains(&way) {
             continue;
         }
+        let mut next: Vec<Way<M::State>> = Vec::new();
         for (at, &i) in must.iter().enumerate().filter(|&(_, &i)| calls[i].start <= first_end) {
-            for next in model.step(state, &calls[i].call) {
-                let mut must = must.clone();
-                must.remove(at);
-                ahead.push((must, free.clone(), next));
+            for after in model.step(state, &calls[i].call) {
+                next.push((without(must, at), free.clone(), after));
             }
         }
-        for (at, &j) in free.iter().enumerate().filter(|&(_, &j)| may[j].1 <= first_end) {
-            for next in model.step(state, &calls[may[j].0].call) {
-                let mut free = free.clone();
-                free.remove(at);
-                ahead.push((must.clone(), free, next));
+        let mut tried: Vec<Open> = Vec::new();
+        for (at, &j) in free.iter().enumerate().filter(|&(_, &j)| may[j].start <= first_end) {
+            // Those of one class are in order of their beginning: the first is as good as any.
+            if matches!(may[j].hint, Open::Class(_)) {
+                if tried.contains(&may[j].hint) {
+                    continue;
+                }
+                tried.push(may[j].hint);
+            }
+            for after in model.step(state, &calls[may[j].at].call) {
+                next.push((must.clone(), without(free, at), after));
             }
         }
+        let cost = (1 + next.len()) * (1 + must.len() + free.len());
+        let Some(left) = ways.checked_sub(cost) else {
+            return Proof::TooLarge;
+        };
+        ways = left;
+        ahead.append(&mut next);
         seen.insert(way);
     }
-    debug_assert!(Operation::OPEN == u64::MAX, "an open call never ends first");
     Proof::Holds
+}
+
+/// What may take effect, or not, beside the calls that are kept: open ones, and those released. Reads and
+/// what the model calls irrelevant are left out.
+fn optional<M: Model>(model: &M, calls: &[Timed<M::Call>], kept: &HashSet<usize>) -> Vec<Optional> {
+    let is_must = |i: usize| kept.contains(&i) && !calls[i].is_open();
+    let members: Vec<usize> =
+        (0..calls.len()).filter(|&i| is_must(i) || !model.reads_only(&calls[i].call)).collect();
+    let all: Vec<M::Call> = members.iter().map(|&i| calls[i].call.clone()).collect();
+    let open: Vec<usize> = (0..members.len()).filter(|&at| !is_must(members[at])).collect();
+    let hints = model.open_calls(&all, &open).into_iter().chain(std::iter::repeat(Open::Unique));
+    let starts = |i: usize| if kept.contains(&i) { calls[i].start } else { 0 };
+    let optional = open.iter().zip(hints).map(|(&at, hint)| {
+        let at = members[at];
+        Optional { at, start: starts(at), hint }
+    });
+    let mut optional: Vec<Optional> = optional.filter(|o| o.hint != Open::Irrelevant).collect();
+    optional.sort_by_key(|o| o.start);
+    optional
+}
+
+fn without(items: &[usize], at: usize) -> Vec<usize> {
+    [&items[..at], &items[at + 1..]].concat()
+}
+
+/// Whether two completed calls cannot take effect in this order, by their times or by their results alone.
+fn never_after<M: Model>(model: &M, calls: &[Timed<M::Call>], earlier: u32, later: u32) -> bool {
+    let (earlier, later) = (&calls[earlier as usize], &calls[later as usize]);
+    let both = !earlier.is_open() && !later.is_open();
+    both && (later.end < earlier.start || model.contradict(&earlier.call, &later.call))
 }

@@ -1,19 +1,21 @@
-//! The search agrees with trying every order, on thousands of small random histories of each model; and
-//! every core it reports is a contradiction that no operation can be spared from.
+//! The whole judge, from taking operations to its finding, agrees with trying every order, on 200,000 small
+//! random histories of each model; every order it reports explains the history, and every core it reports is
+//! a contradiction that no operation can be spared from.
 
 #![allow(clippy::unwrap_used, reason = "the lint does not see that helpers here are tests too")]
 
-use std::fmt::Debug;
+use std::collections::HashMap;
 
 use ordeal_checkers::models::RegisterNames;
-use ordeal_checkers::{GrowSet, Linearizable, Register, VersionedRegister};
+use ordeal_checkers::verify::{Proof, verify};
+use ordeal_checkers::{GrowSet, Linearizable, Options, Register, VersionedRegister};
 use ordeal_core::{
-    Checker, Event, EventKind, Finding, History, Key, Model, Operation, Process, Rng, Verdict,
+    Answer, Checker, Event, EventKind, Finding, History, Key, Model, Operation, Process, Rng, Timed, Verdict,
 };
 use serde_json::{Value, json};
 
 /// Histories judged per model.
-const HISTORIES: u64 = 20_000;
+const HISTORIES: u64 = 200_000;
 
 /// Whether some order of the calls explains them: every order is tried, nothing is remembered.
 fn legal<M: Model>(model: &M, ops: &[(M::Call, u64, u64)], state: &M::State, done: u32) -> bool {
@@ -36,11 +38,7 @@ fn calls<M: Model>(model: &M, history: &History, keep: impl Fn(u64) -> bool) -> 
         if op.kind() == EventKind::Fail {
             continue;
         }
-        let op = if keep(op.index()) {
-            op
-        } else {
-            Operation { complete: None, call: 0, ret: Operation::OPEN, ..op }
-        };
+        let op = if keep(op.index()) { op } else { Operation { call: 0, ret: Operation::OPEN, ..op } };
         if let Some(call) = model.call(&op).unwrap() {
             calls.push((call, op.call, op.ret));
         }
@@ -240,13 +238,37 @@ fn check_core<M: Model>(model: &M, history: &History, finding: &Finding) {
     }
 }
 
-fn agree<M: Model + Clone + 'static, S: Simulated>(model: &M, name: &str)
-where
-    M::State: Debug,
-{
-    let checker = Linearizable::new(model.clone());
+fn agree<M: Model + Clone + 'static, S: Simulated>(model: &M, name: &str) {
+    agree_on::<M, S>(model, name, HISTORIES);
+}
+
+/// The order reported for a valid history: replayed, it explains every answer.
+fn check_order<M: Model>(model: &M, history: &History, finding: &Finding) {
+    let mut timed = Vec::new();
+    let mut position = HashMap::new();
+    for op in history.operations().unwrap().iter().filter(|op| op.kind() != EventKind::Fail) {
+        if let Some(call) = model.call(op).unwrap() {
+            position.insert(op.index(), timed.len() as u32);
+            timed.push(Timed { call, start: op.call, end: op.ret });
+        }
+    }
+    let orders = finding.measurements["linearization"].as_array().unwrap();
+    let order = match orders.as_slice() {
+        [] => Vec::new(),
+        [object] => {
+            object["order"].as_array().unwrap().iter().map(|i| position[&i.as_u64().unwrap()]).collect()
+        }
+        more => panic!("one key, {} orders", more.len()),
+    };
+    let proof = verify(model, &timed, &Answer::Legal(order));
+    assert_eq!(proof, Proof::Holds, "{finding:?}\n{}", lines(history));
+}
+
+fn agree_on<M: Model + Clone + 'static, S: Simulated>(model: &M, name: &str, histories: u64) {
+    let options = Options { order: true, ..Options::default() };
+    let checker = Linearizable::new(model.clone()).with_options(&options);
     let (mut valid, mut invalid, mut vacuous) = (0, 0, 0);
-    for seed in 0..HISTORIES {
+    for seed in 0..histories {
         let mut rng = Rng::fork(seed, name);
         let history = random_history::<S>(&mut rng, 7);
         let finding = checker.check(&history);
@@ -267,8 +289,11 @@ where
         if finding.verdict == Verdict::Invalid && seed % 10 == 0 {
             check_core(model, &history, &finding);
         }
+        if finding.verdict == Verdict::Valid && seed % 10 == 0 {
+            check_order(model, &history, &finding);
+        }
     }
-    assert!(valid > HISTORIES / 10 && invalid > HISTORIES / 10, "{name}: {valid}, {invalid}, {vacuous}");
+    assert!(valid > histories / 10 && invalid > histories / 10, "{name}: {valid}, {invalid}, {vacuous}");
 }
 
 fn lines(history: &History) -> String {
@@ -285,7 +310,7 @@ fn register() {
 fn register_under_other_names() {
     let names = RegisterNames { read: "get".into(), write: "put".into(), cas: None };
     let mut history = random_history::<Plain>(&mut Rng::new(3), 7);
-    let checker = Linearizable::new(Register { names });
+    let checker = Linearizable::new(Register { names, ..Register::default() });
     assert_eq!(checker.check(&history).verdict, Verdict::Vacuous);
     for event in &mut history.events {
         event.f = event.f.replace("read", "get").replace("write", "put").into();
@@ -346,4 +371,13 @@ impl Model for Hintless {
 #[test]
 fn a_model_without_hints() {
     agree::<_, Counted<2>>(&Hintless::default(), "hintless");
+}
+
+#[test]
+#[ignore = "long"]
+fn all_models_on_ten_million_histories() {
+    agree_on::<_, Plain>(&Register::default(), "register", 2_500_000);
+    agree_on::<_, Counted<1>>(&VersionedRegister::default(), "versioned", 2_500_000);
+    agree_on::<_, Counted<2>>(&VersionedRegister::default(), "half-versioned", 2_500_000);
+    agree_on::<_, Set>(&GrowSet::default(), "set", 2_500_000);
 }

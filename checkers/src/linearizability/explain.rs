@@ -1,12 +1,11 @@
 //! A violation in words and as data.
 
-use ordeal_core::{Anomaly, Key, Model, Operation};
+use ordeal_core::{Anomaly, Key, Model, Timed};
 use serde_json::{Value, json};
 
-use super::entries::Item;
-use super::search::Refutation;
-use super::shrink::Core;
-use crate::words::{as_data, cite, count, listed, of_key, who_when};
+use super::cite::{Calls, Citations};
+use super::judge::Violation;
+use crate::words::{listed, of_key};
 
 /// The name of the anomaly.
 pub(super) const NAME: &str = "nonlinearizable";
@@ -15,66 +14,84 @@ pub(super) const NAME: &str = "nonlinearizable";
 const IN_MESSAGE: usize = 6;
 /// How many operations the details list.
 const IN_DETAILS: usize = 50;
+/// A core of more operations than this explains nothing.
+const READABLE: usize = 40;
+/// How many of the last operations of the longest order are told.
+const LAST: usize = 10;
 
 /// Everything known about one object that has no order.
-pub(super) struct Case<'a, 'h, M: Model> {
+pub(super) struct Case<'a, M: Model> {
     pub(super) model: &'a M,
     pub(super) key: Option<&'a Key>,
-    pub(super) ops: &'a [Operation<'h>],
-    pub(super) items: &'a [Item<M::Call>],
-    pub(super) refutation: &'a Refutation<M::State>,
-    /// `None` if no core was found that is small enough to be read.
-    pub(super) core: Option<&'a Core>,
+    pub(super) calls: &'a Calls<M::Call>,
+    pub(super) citations: &'a Citations,
+    pub(super) violation: &'a Violation<M::State>,
 }
 
-/// A core of more operations than this explains nothing.
-pub(super) const READABLE: usize = 40;
-
-impl<M: Model> Case<'_, '_, M> {
-    fn describe(&self, op: usize) -> String {
-        let call =
-            self.items.binary_search_by_key(&op, |i| i.op).ok().and_then(|at| self.items[at].call.as_ref());
-        call.map_or_else(|| self.ops[op].f().to_owned(), |call| self.model.describe(call))
+impl<M: Model> Case<'_, M> {
+    fn describe(&self, at: u32) -> String {
+        self.model.describe(&self.calls.timed[at as usize].call)
     }
 
-    fn data(&self, ops: impl IntoIterator<Item = usize>) -> Value {
-        ops.into_iter().take(IN_DETAILS).map(|op| as_data(&self.ops[op], &self.describe(op))).collect()
+    fn in_words(&self, at: u32) -> String {
+        let cite = &self.calls.cites[at as usize];
+        format!("`{}` ({})", self.describe(at), self.citations.who_when(cite))
     }
 
-    /// The judged operations that ran at the same time as the failing one.
-    fn around(&self) -> impl Iterator<Item = usize> {
-        let failing = &self.ops[self.refutation.op];
-        let overlaps = move |op: &Operation<'_>| op.call < failing.ret && failing.call < op.ret;
-        let items = self.items.iter().map(|i| i.op);
-        items.filter(move |&op| op != self.refutation.op && overlaps(&self.ops[op]))
+    fn datum(&self, at: u32) -> Value {
+        self.citations.as_data(&self.calls.cites[at as usize], &self.describe(at))
+    }
+
+    fn data(&self, calls: impl IntoIterator<Item = u32>) -> Value {
+        calls.into_iter().take(IN_DETAILS).map(|at| self.datum(at)).collect()
+    }
+
+    /// The core, if it is small enough to be read.
+    fn core(&self) -> Option<&[u32]> {
+        self.violation.core.as_deref().filter(|core| core.len() <= READABLE)
+    }
+
+    /// The last operations of the longest order, oldest first.
+    fn last(&self) -> &[u32] {
+        let prefix = self.violation.prefix.as_deref().unwrap_or_default();
+        &prefix[prefix.len().saturating_sub(LAST)..]
+    }
+
+    /// The calls that ran at the same time as this one.
+    fn around(&self, failing: u32) -> impl Iterator<Item = u32> {
+        let this = &self.calls.timed[failing as usize];
+        let calls = (0_u32..).zip(&self.calls.timed);
+        let overlap = move |call: &Timed<M::Call>| call.start <= this.end && this.start <= call.end;
+        calls.filter(move |&(at, call)| at != failing && overlap(call)).map(|(at, _)| at)
     }
 
     fn states(&self) -> Vec<String> {
-        self.refutation.states.iter().map(|s| format!("{s:?}")).collect()
+        self.violation.states.iter().map(|s| format!("{s:?}")).collect()
     }
 
-    fn message(&self) -> String {
-        let failing = self.refutation.op;
+    fn head(&self) -> String {
+        let of_key = of_key(self.key);
+        let Some(failing) = self.violation.failing else {
+            return format!("{of_key}no order of the operations explains all answers.");
+        };
         let states = self.states();
-        let more = match self.refutation.states_total - states.len() {
+        let more = match self.violation.states_total - states.len() {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        let head = format!(
-            "{}`{}` ({}) cannot be placed in any order: when it ended, the only possible states were {}{more}.",
-            of_key(self.key),
-            self.describe(failing),
-            who_when(&self.ops[failing]),
+        format!(
+            "{of_key}{} cannot be placed in any order: when it ended, the only possible states were {}{more}.",
+            self.in_words(failing),
             states.join("; "),
-        );
-        let Some(core) = self.core else {
+        )
+    }
+
+    fn message(&self) -> String {
+        let head = self.head();
+        let Some(core) = self.core() else {
             return head;
         };
-        let core: Vec<String> = core
-            .ops
-            .iter()
-            .map(|&op| format!("`{}` ({})", self.describe(op), who_when(&self.ops[op])))
-            .collect();
+        let core: Vec<String> = core.iter().map(|&at| self.in_words(at)).collect();
         let verb = if core.len() == 1 { "contradicts the model by itself" } else { "contradict one another" };
         format!(
             "{head} {} {verb}, whatever else took effect and whenever: {}.",
@@ -86,57 +103,58 @@ impl<M: Model> Case<'_, '_, M> {
         )
     }
 
-    /// The anomaly.
-    pub(super) fn anomaly(&self) -> Anomaly {
-        let r = self.refutation;
-        let cited: Vec<usize> = match self.core {
-            Some(core) => core.ops.clone(),
-            None => r.prefix.iter().copied().chain([r.op]).collect(),
+    /// The indices of the events that the anomaly cites.
+    fn events(&self) -> Vec<u64> {
+        let failing = self.violation.failing;
+        let cited = match self.core() {
+            Some(core) => core.to_vec(),
+            None => self.last().to_vec(),
         };
+        let mut cited: Vec<u32> = cited.into_iter().chain(failing).take(IN_DETAILS).collect();
+        if cited.is_empty() {
+            // Nothing is known but that there is no order: the operations begin here.
+            cited.push(0);
+        }
         let mut events: Vec<u64> = Vec::new();
-        for op in cited.into_iter().chain([r.op]).take(IN_DETAILS) {
-            for index in cite(&self.ops[op]) {
+        for at in cited {
+            for index in self.citations.events(&self.calls.cites[at as usize]) {
                 if !events.contains(&index) {
                     events.push(index);
                 }
             }
         }
-        let core = self.core.map(|core| {
+        events
+    }
+
+    /// The anomaly.
+    pub(super) fn anomaly(&self) -> Anomaly {
+        let violation = self.violation;
+        let core = self.core().map(|core| {
             json!({
-                "operations": self.data(core.ops.iter().copied()),
-                "total": core.ops.len(),
-                "minimal": core.minimal,
+                "operations": self.data(core.iter().copied()),
+                "total": core.len(),
+                "minimal": violation.minimal,
+                "proven": violation.proven,
                 "meaning": "no order exists even if every other operation may take effect at any time or never",
             })
         });
+        let longest = violation
+            .prefix
+            .as_ref()
+            .map(|prefix| json!({ "total": prefix.len(), "last": self.data(self.last().iter().copied()) }));
         Anomaly {
             name: NAME.to_owned(),
             message: self.message(),
             key: self.key.cloned(),
-            events,
+            events: self.events(),
             details: json!({
-                "cannot_be_placed": as_data(&self.ops[r.op], &self.describe(r.op)),
+                "cannot_be_placed": violation.failing.map(|at| self.datum(at)),
                 "possible_states": self.states(),
-                "possible_states_total": r.states_total,
-                "longest_order": {
-                    "total": r.prefix_total,
-                    "last": self.data(r.prefix.iter().copied()),
-                },
-                "at_the_same_time": self.data(self.around()),
+                "possible_states_total": violation.states_total,
+                "longest_order": longest,
+                "at_the_same_time": violation.failing.map(|at| self.data(self.around(at))),
                 "core": core,
             }),
         }
     }
-}
-
-/// The line that sums a judgement up.
-pub(super) fn summary(operations: usize, keys: usize, violating: &[String], undecided: &[String]) -> String {
-    let judged = format!("{} on {}", count(operations, "operation"), count(keys, "key"));
-    if !violating.is_empty() {
-        return format!("not linearizable ({judged}): {}", listed(violating, 5, ", "));
-    }
-    if !undecided.is_empty() {
-        return format!("undecided ({judged}): {}", listed(undecided, 3, "; "));
-    }
-    format!("linearizable: {judged}")
 }

@@ -6,103 +6,41 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use ordeal_core::{Model, Open, Operation};
+use ordeal_core::{Answer, Model, Open, Operation, Timed};
 use serde_json::Value;
 
+use super::members::{Members, braced};
 use super::value::Atom;
 use crate::About;
-use crate::words::{count, listed};
+use crate::monitors::grow_set;
+use crate::words::count;
 
 /// How lists show it.
 pub const ABOUT: About =
     About { name: "grow-set", about: "a set that only grows: add one element, read all" };
 
-/// The model. Elements are numbered in the order in which they are first seen.
+/// The model.
 #[derive(Clone, Debug)]
 pub struct GrowSet {
     add: Cow<'static, str>,
     read: Cow<'static, str>,
-    elements: Arc<Mutex<Elements>>,
-}
-
-#[derive(Debug, Default)]
-struct Elements {
-    numbers: HashMap<Atom, u32>,
-    names: Vec<Atom>,
-}
-
-impl Elements {
-    fn number(&mut self, element: Atom) -> u32 {
-        let next = self.names.len() as u32;
-        *self.numbers.entry(element).or_insert_with_key(|element| {
-            self.names.push(element.clone());
-            next
-        })
-    }
-}
-
-/// The elements of a set.
-#[derive(Clone)]
-pub struct Members {
-    /// Their numbers, rising.
-    numbers: Arc<[u32]>,
-    /// What the numbers stand for; plays no part in equality.
-    elements: Arc<Mutex<Elements>>,
-}
-
-impl PartialEq for Members {
-    fn eq(&self, other: &Self) -> bool {
-        self.numbers == other.numbers
-    }
-}
-
-impl Eq for Members {}
-
-impl Hash for Members {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.numbers.hash(state);
-    }
-}
-
-/// How many elements a message shows before it counts the rest.
-const SHOWN: usize = 12;
-
-impl fmt::Debug for Members {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let elements = self.elements.lock().unwrap_or_else(PoisonError::into_inner);
-        let names = self.numbers.iter().filter_map(|&n| elements.names.get(n as usize));
-        let mut names: Vec<&Atom> = names.collect();
-        names.sort_unstable();
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        write!(f, "{{{}}}", listed(&names, SHOWN, ", "))
-    }
 }
 
 /// A call on a grow-only set.
 #[derive(Clone, Debug)]
-pub enum SetCall {
+pub enum GrowSetCall {
     /// Adds this element.
-    Add(Members),
-    /// Returns exactly these.
-    Read(Members),
+    Add(Atom),
+    /// Returns exactly these, which are all different.
+    Read(Arc<[Atom]>),
 }
 
 impl GrowSet {
     /// A set whose functions have these names.
     pub fn new(add: impl Into<Cow<'static, str>>, read: impl Into<Cow<'static, str>>) -> Self {
-        GrowSet { add: add.into(), read: read.into(), elements: Arc::default() }
-    }
-
-    fn members(&self, values: &[Value]) -> Members {
-        let mut elements = self.elements.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut numbers: Vec<u32> = values.iter().map(|v| elements.number(v.into())).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        Members { numbers: numbers.into(), elements: Arc::clone(&self.elements) }
+        GrowSet { add: add.into(), read: read.into() }
     }
 }
 
@@ -112,9 +50,27 @@ impl Default for GrowSet {
     }
 }
 
+/// The different elements that a read of a whole set returned, sorted by word.
+pub(super) fn elements(f: &str, answer: &Value) -> Result<Arc<[Atom]>, String> {
+    let Value::Array(values) = answer else {
+        return Err(format!("`{f}` answers with an array, not {answer}"));
+    };
+    let mut elements: Vec<Atom> = values.iter().map(Atom::from).collect();
+    elements.sort_unstable_by_key(|element| element.word());
+    elements.dedup();
+    Ok(elements.into())
+}
+
+/// A read of a whole set in words.
+pub(super) fn describe_read(f: &str, seen: &[Atom]) -> String {
+    let mut natural = seen.to_vec();
+    natural.sort_unstable();
+    format!("{f} {}, {}", braced(&natural), count(seen.len(), "element"))
+}
+
 impl Model for GrowSet {
     type State = Members;
-    type Call = SetCall;
+    type Call = GrowSetCall;
     type Next = Option<Members>;
 
     fn name(&self) -> &'static str {
@@ -122,79 +78,73 @@ impl Model for GrowSet {
     }
 
     fn init(&self) -> Members {
-        self.members(&[])
+        Members::default()
     }
 
-    fn call(&self, op: &Operation<'_>) -> Result<Option<SetCall>, String> {
+    fn call(&self, op: &Operation<'_>) -> Result<Option<GrowSetCall>, String> {
         if op.f() == self.add {
-            let element = std::slice::from_ref(op.input());
-            return Ok(Some(SetCall::Add(self.members(element))));
+            return Ok(Some(GrowSetCall::Add(op.input().into())));
         }
         match op.output() {
-            Some(Value::Array(values)) if op.f() == self.read => {
-                Ok(Some(SetCall::Read(self.members(values))))
-            }
-            Some(other) if op.f() == self.read => {
-                Err(format!("`{}` answers with an array, not {other}", self.read))
-            }
+            Some(answer) if op.f() == self.read => Ok(Some(GrowSetCall::Read(elements(&self.read, answer)?))),
             _ => Ok(None),
         }
     }
 
-    fn step(&self, state: &Members, call: &SetCall) -> Option<Members> {
-        let added = match call {
-            SetCall::Read(seen) => return (seen == state).then(|| state.clone()),
-            SetCall::Add(added) => &added.numbers,
-        };
-        let mut numbers = Vec::with_capacity(state.numbers.len() + 1);
-        numbers.extend_from_slice(&state.numbers);
-        for element in added.iter() {
-            if let Err(place) = numbers.binary_search(element) {
-                numbers.insert(place, *element);
-            }
-        }
-        Some(Members { numbers: numbers.into(), elements: Arc::clone(&state.elements) })
-    }
-
-    fn describe(&self, call: &SetCall) -> String {
+    fn step(&self, state: &Members, call: &GrowSetCall) -> Option<Members> {
         match call {
-            SetCall::Add(added) => {
-                let text = format!("{added:?}");
-                format!("{} {}", self.add, text.trim_matches(['{', '}']))
-            }
-            SetCall::Read(seen) => {
-                format!("{} {seen:?}, {}", self.read, count(seen.numbers.len(), "element"))
-            }
+            GrowSetCall::Add(element) => Some(state.with(*element)),
+            GrowSetCall::Read(seen) => state.are(seen).then(|| state.clone()),
         }
     }
 
-    fn reads_only(&self, call: &SetCall) -> bool {
-        matches!(call, SetCall::Read(_))
+    fn describe(&self, call: &GrowSetCall) -> String {
+        match call {
+            GrowSetCall::Add(element) => format!("{} {element}", self.add),
+            GrowSetCall::Read(seen) => describe_read(&self.read, seen),
+        }
+    }
+
+    fn reads_only(&self, call: &GrowSetCall) -> bool {
+        matches!(call, GrowSetCall::Read(_))
+    }
+
+    fn contradict(&self, earlier: &GrowSetCall, later: &GrowSetCall) -> bool {
+        let GrowSetCall::Read(later) = later else {
+            return false;
+        };
+        let lacks = |element: &Atom| later.binary_search_by_key(&element.word(), |seen| seen.word()).is_err();
+        match earlier {
+            GrowSetCall::Add(element) => lacks(element),
+            GrowSetCall::Read(seen) => seen.len() > later.len() || seen.iter().any(lacks),
+        }
     }
 
     fn state_bytes(&self, state: &Members) -> usize {
-        size_of_val(state) + size_of_val(&*state.numbers) + 16
+        state.bytes()
     }
 
-    fn open_calls(&self, calls: &[SetCall], open: &[usize]) -> Vec<Open> {
-        let mut added: HashMap<u32, u32> = HashMap::new();
-        let reads = calls.iter().filter_map(|call| match call {
-            SetCall::Read(seen) => Some(&*seen.numbers),
-            SetCall::Add(element) => {
-                element.numbers.iter().for_each(|&e| *added.entry(e).or_default() += 1);
-                None
+    fn open_calls(&self, calls: &[GrowSetCall], open: &[usize]) -> Vec<Open> {
+        if open.is_empty() {
+            return Vec::new();
+        }
+        let mut added: HashMap<Atom, u32> = HashMap::new();
+        for call in calls {
+            if let GrowSetCall::Add(element) = call {
+                *added.entry(*element).or_default() += 1;
             }
-        });
-        let blocks = blocks(reads);
-        let mut classes: HashMap<(u32, Option<u32>), u32> = HashMap::new();
+        }
+        let blocks = blocks(calls.iter().filter_map(|call| match call {
+            GrowSetCall::Read(seen) => Some(&**seen),
+            GrowSetCall::Add(_) => None,
+        }));
+        let mut classes: HashMap<(u32, Option<Atom>), u32> = HashMap::new();
         let class_of = |&i: &usize| {
-            let SetCall::Add(element) = &calls[i] else {
+            let GrowSetCall::Add(element) = calls[i] else {
                 return Open::Irrelevant;
             };
-            let Some(&element) = element.numbers.first() else {
-                return Open::Irrelevant;
-            };
-            let Some(&block) = blocks.get(&element) else {
+            let block = blocks.binary_search_by_key(&element.word(), |block| block.0.word());
+            let Some(&(_, block)) = block.ok().and_then(|at| blocks.get(at)) else {
                 return Open::Irrelevant;
             };
             let once = added.get(&element) == Some(&1);
@@ -203,22 +153,40 @@ impl Model for GrowSet {
         };
         open.iter().map(class_of).collect()
     }
+
+    fn monitor(&self, calls: &[Timed<GrowSetCall>]) -> Option<Answer> {
+        let mut parts = grow_set::Calls { adds: Vec::new(), reads: Vec::new() };
+        for (at, call) in (0_u32..).zip(calls) {
+            match &call.call {
+                GrowSetCall::Add(element) => parts.adds.push((*element, at)),
+                GrowSetCall::Read(seen) => parts.reads.push((seen, at)),
+            }
+        }
+        grow_set::judge(calls, parts)
+    }
 }
 
-/// Numbers the blocks of elements that are contained in the same reads, by refining the partition with
-/// one read after another. Elements that no read contains are left out.
-fn blocks<'c>(reads: impl Iterator<Item = &'c [u32]>) -> HashMap<u32, u32> {
-    let mut block_of: HashMap<u32, u32> = HashMap::new();
-    let mut blocks: u32 = 1; // Block 0: in none of the reads so far.
-    for read in reads {
-        let mut split: HashMap<u32, u32> = HashMap::new();
-        for &element in read {
-            let block = block_of.entry(element).or_default();
-            *block = *split.entry(*block).or_insert_with(|| {
-                blocks += 1;
-                blocks - 1
-            });
+/// The elements that are contained in some read, sorted by word, each with the number of its block: elements
+/// contained in the same reads. Refines the partition with one read after another.
+fn blocks<'c>(reads: impl Iterator<Item = &'c [Atom]> + Clone) -> Vec<(Atom, u32)> {
+    let mut all: Vec<Atom> = reads.clone().flatten().copied().collect();
+    all.sort_by_key(|element| element.word());
+    all.dedup();
+    let mut blocks: Vec<(Atom, u32)> = all.into_iter().map(|element| (element, 0)).collect();
+    // What this read made of each block so far: its number, and by which read it was given.
+    let mut split: Vec<(u32, usize)> = vec![(0, 0)];
+    for (round, read) in (1..).zip(reads) {
+        let mut rest = read.iter().peekable();
+        for (element, block) in &mut blocks {
+            if rest.next_if_eq(&&*element).is_none() {
+                continue;
+            }
+            if split[*block as usize].1 != round {
+                split[*block as usize] = (split.len() as u32, round);
+                split.push((0, 0));
+            }
+            *block = split[*block as usize].0;
         }
     }
-    block_of
+    blocks
 }

@@ -6,7 +6,8 @@
 //! an unobserved value: whatever came between it and the next plain write must itself have been such an
 //! operation, so the rest is still legal. Without versions these operations are therefore irrelevant.
 //! With versions they count; so every open compare-and-set observes the value it starts from, and only
-//! writes of values that nothing at all starts from or returns cannot be told apart.
+//! writes of values that nothing at all starts from or returns cannot be told apart. The same holds where
+//! a call was refused because it did not find a value: any other value then explains it.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -42,30 +43,34 @@ pub enum RegisterAction {
     Write(Atom),
     /// Sets the second value if it finds the first.
     Cas(Atom, Atom),
+    /// A compare-and-set that did not find this value, and so changed nothing.
+    NotCas(Atom),
 }
 
 impl RegisterAction {
     /// The value this call leaves behind, if it changes anything.
     pub(super) fn leaves(self) -> Option<Atom> {
         match self {
-            RegisterAction::Read(_) => None,
+            RegisterAction::Read(_) | RegisterAction::NotCas(_) => None,
             RegisterAction::Write(v) | RegisterAction::Cas(_, v) => Some(v),
         }
     }
 
-    /// The value that is there right after this call.
-    pub(super) fn after(self) -> Atom {
+    /// The value that is there right after this call, if that is known.
+    pub(super) fn after(self) -> Option<Atom> {
         match self {
-            RegisterAction::Read(v) | RegisterAction::Write(v) | RegisterAction::Cas(_, v) => v,
+            RegisterAction::Read(v) | RegisterAction::Write(v) | RegisterAction::Cas(_, v) => Some(v),
+            RegisterAction::NotCas(_) => None,
         }
     }
 
     /// The value after this call on a register that holds `value`; `None` if it is impossible there.
-    pub(super) fn apply(self, value: Atom) -> Option<Atom> {
+    pub(crate) fn apply(self, value: Atom) -> Option<Atom> {
         match self {
             RegisterAction::Read(seen) => (seen == value).then_some(value),
             RegisterAction::Write(new) => Some(new),
             RegisterAction::Cas(from, to) => (from == value).then_some(to),
+            RegisterAction::NotCas(from) => (from != value).then_some(value),
         }
     }
 
@@ -75,6 +80,7 @@ impl RegisterAction {
             RegisterAction::Read(v) => format!("read {v}"),
             RegisterAction::Write(v) => format!("write {v}"),
             RegisterAction::Cas(from, to) => format!("cas from {from} to {to}"),
+            RegisterAction::NotCas(from) => format!("cas that did not find {from}"),
         }
     }
 }
@@ -141,14 +147,20 @@ pub(super) fn action(
 /// With `versions`, every operation that takes effect is counted.
 pub(super) fn assume(calls: &[RegisterAction], open: &[usize], versions: bool) -> Vec<Open> {
     let is_open: HashSet<usize> = open.iter().copied().collect();
+    let refused = |(i, call): (usize, &RegisterAction)| {
+        matches!(call, RegisterAction::NotCas(_)) && !is_open.contains(&i)
+    };
+    let counted = versions || calls.iter().enumerate().any(refused);
     let mut observed: HashSet<Atom> = HashSet::new();
     let mut chains: HashMap<Atom, Vec<Atom>> = HashMap::new();
     for (i, call) in calls.iter().enumerate() {
         match *call {
-            RegisterAction::Read(v) => drop(observed.insert(v)),
-            // With versions an open compare-and-set counts even if nobody sees what it left, and so it can
+            // A released read need not take place.
+            RegisterAction::Read(_) | RegisterAction::NotCas(_) if is_open.contains(&i) => {}
+            RegisterAction::Read(v) | RegisterAction::NotCas(v) => drop(observed.insert(v)),
+            // If they count, an open compare-and-set does so even if nobody sees what it left, and so it can
             // tell apart the open writes of what it expects.
-            RegisterAction::Cas(from, to) if !versions && is_open.contains(&i) => {
+            RegisterAction::Cas(from, to) if !counted && is_open.contains(&i) => {
                 chains.entry(to).or_default().push(from);
             }
             RegisterAction::Cas(from, _) => drop(observed.insert(from)),
@@ -165,12 +177,12 @@ pub(super) fn assume(calls: &[RegisterAction], open: &[usize], versions: bool) -
     open.iter()
         .map(|&i| {
             let (from, to) = match calls[i] {
-                RegisterAction::Read(_) => return Open::Irrelevant,
+                RegisterAction::Read(_) | RegisterAction::NotCas(_) => return Open::Irrelevant,
                 RegisterAction::Write(to) => (None, to),
                 RegisterAction::Cas(from, to) => (Some(from), to),
             };
             let visible = observed.contains(&to);
-            if !visible && !versions {
+            if !visible && !counted {
                 return Open::Irrelevant;
             }
             let next = classes.len() as u32;

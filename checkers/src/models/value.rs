@@ -64,6 +64,16 @@ impl Atom {
         self == Atom::NULL
     }
 
+    /// The word: whole numbers that fit are even and in order, other values odd, and close together.
+    pub(crate) fn rank(self) -> i64 {
+        self.0 as i64
+    }
+
+    /// A number of its own, for orders and tables that nobody sees.
+    pub(crate) fn word(self) -> u64 {
+        self.0
+    }
+
     /// The value of which this is the JSON text.
     fn json(text: &str) -> Atom {
         let known = TEXTS.read().unwrap_or_else(PoisonError::into_inner).numbers.get(text).copied();

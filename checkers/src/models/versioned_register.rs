@@ -4,14 +4,15 @@
 //! written, value `null`. A `null` version, or a `null` answer to a write, is not checked: then this is
 //! the plain register.
 
+use std::collections::HashMap;
 use std::fmt;
 
-use ordeal_core::{Model, Open, Operation};
+use ordeal_core::{Answer, Model, Open, Operation, Timed};
 use serde_json::Value;
 
 use super::register_calls::{self, RegisterAction, RegisterCall, RegisterNames};
 use super::value::Atom;
-use crate::About;
+use crate::{About, monitors};
 
 /// How lists show it.
 pub const ABOUT: About = About {
@@ -95,27 +96,40 @@ impl Model for VersionedRegister {
     }
 
     fn reads_only(&self, call: &RegisterCall) -> bool {
-        matches!(call.action, RegisterAction::Read(_))
+        matches!(call.action, RegisterAction::Read(_) | RegisterAction::NotCas(_))
     }
 
     fn contradict(&self, earlier: &RegisterCall, later: &RegisterCall) -> bool {
         let (Some(before), Some(after)) = (earlier.version, later.version) else {
             return false;
         };
+        let left_other = |value| earlier.action.after().is_some_and(|left| left != value);
         match later.action {
-            RegisterAction::Read(seen) => {
-                after < before || (after == before && seen != earlier.action.after())
-            }
+            RegisterAction::Read(seen) => after < before || (after == before && left_other(seen)),
             RegisterAction::Write(_) => after <= before,
-            RegisterAction::Cas(from, _) => {
-                after <= before || (after == before + 1 && from != earlier.action.after())
-            }
+            RegisterAction::NotCas(_) => after < before,
+            RegisterAction::Cas(from, _) => after <= before || (after == before + 1 && left_other(from)),
         }
     }
 
     fn open_calls(&self, calls: &[RegisterCall], open: &[usize]) -> Vec<Open> {
         let versions = calls.iter().any(|c| c.version.is_some());
         let actions: Vec<RegisterAction> = calls.iter().map(|c| c.action).collect();
-        register_calls::assume(&actions, open, versions)
+        let hints = register_calls::assume(&actions, open, versions);
+        // A call whose answer is known can only be exchanged for one with the same answer.
+        let mut classes: HashMap<(u32, Option<u64>, Option<Atom>), u32> = HashMap::new();
+        let refined = open.iter().zip(hints).map(|(&at, hint)| match hint {
+            Open::Class(class) => {
+                let next = classes.len() as u32;
+                let answer = (class, calls[at].version, calls[at].echo);
+                Open::Class(*classes.entry(answer).or_insert(next))
+            }
+            other => other,
+        });
+        refined.collect()
+    }
+
+    fn monitor(&self, calls: &[Timed<RegisterCall>]) -> Option<Answer> {
+        monitors::versioned_register::judge(Atom::NULL, calls)
     }
 }

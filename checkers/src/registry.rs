@@ -1,0 +1,224 @@
+//! The list of everything a history file can be shown to, and how to judge as far as a person may say.
+
+use ordeal_core::{Checker, Finding, History, Model, Verdict};
+use serde_json::Value;
+
+use crate::models::{self, Atom};
+use crate::transactions::{
+    self, Bank, Isolation, Level, ListAppend, LongFork, RwRegister, Sessions, WeakIsolation,
+};
+use crate::{
+    About, AppendList, Budget, Claim, Convergence, Counter, CounterBounds, FencedLock, GrowSet, KeyValue,
+    Ledger, Linearizable, Lock, LockExclusivity, LogPrefix, Machine, MultiRegister, PriorityQueue, Queue,
+    Register, Set, SetDurability, SetFull, Stack, Staleness, Stats, TotalQueue, Trade, UniqueIds,
+    UnorderedQueue, VersionedRegister, convergence, counter_bounds, crashes, faults, linearizability,
+    lock_exclusivity, log_prefix, recovery, set_durability, set_full, staleness, stats, total_queue,
+    unique_ids,
+};
+
+/// All checkers.
+pub const CHECKERS: &[About] = &[
+    linearizability::ABOUT,
+    transactions::list_append::ABOUT,
+    transactions::rw_register::ABOUT,
+    transactions::rw_register::SEQUENTIAL,
+    transactions::weak::READ_COMMITTED,
+    transactions::weak::READ_ATOMIC,
+    transactions::weak::CAUSAL,
+    transactions::sessions::ABOUT,
+    transactions::long_fork::ABOUT,
+    transactions::bank::ABOUT,
+    set_durability::ABOUT,
+    set_durability::ABOUT_LAST,
+    set_full::ABOUT,
+    total_queue::ABOUT,
+    counter_bounds::ABOUT,
+    unique_ids::ABOUT,
+    lock_exclusivity::ABOUT,
+    log_prefix::ABOUT,
+    staleness::ABOUT,
+    staleness::ABOUT_VERSIONED,
+    convergence::ABOUT,
+    faults::ABOUT,
+    crashes::ABOUT,
+    recovery::ABOUT,
+    stats::ABOUT,
+];
+
+/// How to judge, as far as a person may say.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What a search may use.
+    pub budget: Budget,
+    /// Judge every key, also after a violation was found.
+    pub all: bool,
+    /// Say in which order the operations of a linearizable history can have taken effect.
+    pub order: bool,
+    /// The state before anything happened, where the model has several to choose from.
+    pub initial: Option<Value>,
+    /// A register's read that returned `null` says nothing, as in some histories of others.
+    pub null_is_unknown: bool,
+    /// A compare-and-set that failed proves that the register did not hold what it expected.
+    pub failed_cas_proves: bool,
+    /// The isolation level, where the judge has several to choose from.
+    pub level: Option<String>,
+    /// Whether the accounts of a bank may be overdrawn.
+    pub overdraft: bool,
+    /// The stricter of two readings where a judge has two: `set-full` wants no stale read, `total-queue` wants
+    /// no value twice.
+    pub strict: bool,
+    /// How many versions stale a read may be, for `staleness`.
+    pub max_versions: Option<u64>,
+    /// How many milliseconds stale a read may be, for `staleness`.
+    pub max_ms: Option<u64>,
+    /// How long a lock is held at most, for `lock-exclusivity`.
+    pub lease_ms: Option<u64>,
+}
+
+impl Options {
+    /// The initial state as a number; 0 if it is none.
+    fn initial_number(&self) -> i64 {
+        self.initial.as_ref().and_then(Value::as_i64).unwrap_or(0)
+    }
+
+    /// The register that a history is judged by.
+    fn register(&self) -> Register {
+        Register {
+            initial: self.initial.as_ref().map_or(Atom::NULL, Atom::from),
+            null_is_unknown: self.null_is_unknown,
+            failed_cas_proves: self.failed_cas_proves,
+            ..Register::default()
+        }
+    }
+
+    /// A judge of staleness that keeps to these.
+    fn staleness(&self) -> Staleness {
+        Staleness::default()
+            .from(self.initial.clone().unwrap_or_default())
+            .max_versions(self.max_versions)
+            .max_ms(self.max_ms)
+    }
+}
+
+/// A way to judge a history file, chosen by name.
+#[derive(Clone, Copy, Debug)]
+pub struct JudgeEntry {
+    /// Its name and what it judges.
+    pub about: About,
+    /// Other names by which it is known elsewhere.
+    pub aliases: &'static [&'static str],
+    /// Makes the judge, over operations with their usual names.
+    pub judge: fn(&Options) -> Box<dyn Checker>,
+}
+
+const fn entry(
+    about: About,
+    aliases: &'static [&'static str],
+    judge: fn(&Options) -> Box<dyn Checker>,
+) -> JudgeEntry {
+    JudgeEntry { about, aliases, judge }
+}
+
+/// The sequential specifications against which linearizability is judged.
+pub const MODELS: &[JudgeEntry] = &[
+    entry(models::register::ABOUT, &["cas-register", "cas"], |options| {
+        linearizable(options.register(), options)
+    }),
+    entry(models::versioned_register::ABOUT, &[], |options| {
+        linearizable(VersionedRegister::default(), options)
+    }),
+    entry(models::multi_register::ABOUT, &[], |options| from_initial(MultiRegister::from_options, options)),
+    entry(models::kv::ABOUT, &[], |options| linearizable(KeyValue, options)),
+    entry(models::grow_set::ABOUT, &["gset"], |options| linearizable(GrowSet::default(), options)),
+    entry(models::set::ABOUT, &["dset"], |options| linearizable(Set, options)),
+    entry(models::list::ABOUT, &["log", "append-log"], |options| linearizable(AppendList, options)),
+    entry(models::queue::ABOUT, &["fifo-queue"], |options| linearizable(Queue, options)),
+    entry(models::unordered_queue::ABOUT, &["bag"], |options| linearizable(UnorderedQueue, options)),
+    entry(models::stack::ABOUT, &[], |options| linearizable(Stack, options)),
+    entry(models::priority_queue::ABOUT, &["priorityqueue"], |options| linearizable(PriorityQueue, options)),
+    entry(models::counter::ABOUT, &[], |options| from_initial(Counter::from_options, options)),
+    entry(models::lock::ABOUT, &["mutex"], |options| linearizable(Lock, options)),
+    entry(models::fenced_lock::ABOUT, &["fenced"], |options| linearizable(FencedLock, options)),
+    entry(models::ledger::ABOUT, &[], |options| from_initial(Ledger::from_options, options)),
+    entry(models::claim::ABOUT, &[], |options| linearizable(Claim, options)),
+    entry(models::machine::ABOUT, &[], |options| linearizable(Machine::default(), options)),
+    entry(models::trade::ABOUT, &[], |options| linearizable(Trade, options)),
+];
+
+fn linearizable<M: Model + 'static>(model: M, options: &Options) -> Box<dyn Checker> {
+    Box::new(Linearizable::new(model).with_options(options))
+}
+
+/// Judges a model of which a person may say how it starts.
+fn from_initial<M: Model + Default + 'static>(
+    make: fn(&Value) -> Result<M, String>,
+    options: &Options,
+) -> Box<dyn Checker> {
+    match options.initial.as_ref().map(make).transpose() {
+        Ok(model) => linearizable(model.unwrap_or_default(), options),
+        Err(why) => Box::new(NoStart { name: format!("linearizable({})", M::default().name()), why }),
+    }
+}
+
+/// Stands in for a judge whose initial state could not be read: it approves of nothing.
+struct NoStart {
+    name: String,
+    why: String,
+}
+
+impl Checker for NoStart {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn check(&self, _: &History) -> Finding {
+        Finding::new(self.name(), Verdict::Unknown, format!("the initial state: {}", self.why))
+    }
+}
+
+/// Judges of other promises that a history file can be shown to.
+pub const JUDGES: &[JudgeEntry] = &[
+    entry(transactions::list_append::ABOUT, &["txn-append"], |options| {
+        Box::new(ListAppend::with_options(options))
+    }),
+    entry(transactions::rw_register::ABOUT, &["txn-rw"], |options| {
+        Box::new(RwRegister::new(Level::default()).with_options(options))
+    }),
+    entry(transactions::rw_register::SEQUENTIAL, &["sequential-consistency"], |options| {
+        Box::new(RwRegister::sequential().with_options(options))
+    }),
+    entry(transactions::weak::READ_COMMITTED, &["rc"], |options| weak(Isolation::ReadCommitted, options)),
+    entry(transactions::weak::READ_ATOMIC, &["ra"], |options| weak(Isolation::ReadAtomic, options)),
+    entry(transactions::weak::CAUSAL, &["causal-memory", "cc"], |options| weak(Isolation::Causal, options)),
+    entry(transactions::sessions::ABOUT, &["sessions"], |options| {
+        Box::new(Sessions::default().with_options(options))
+    }),
+    entry(transactions::long_fork::ABOUT, &[], |_| Box::new(LongFork)),
+    entry(transactions::bank::ABOUT, &[], |options| Box::new(Bank::default().with_options(options))),
+    entry(set_full::ABOUT, &[], |options| Box::new(SetFull::default().linearizable(options.strict))),
+    entry(set_durability::ABOUT_LAST, &[], |_| Box::new(SetDurability::new("add", "read").last_read())),
+    entry(set_durability::ABOUT, &[], |_| Box::new(SetDurability::new("add", "read"))),
+    entry(total_queue::ABOUT, &[], |options| Box::new(TotalQueue::default().exactly_once(options.strict))),
+    entry(counter_bounds::ABOUT, &[], |options| {
+        Box::new(CounterBounds::default().from(options.initial_number()))
+    }),
+    entry(unique_ids::ABOUT, &[], |_| Box::new(UniqueIds::default())),
+    entry(lock_exclusivity::ABOUT, &[], |options| {
+        Box::new(LockExclusivity::default().lease_ms(options.lease_ms))
+    }),
+    entry(log_prefix::ABOUT, &[], |_| Box::new(LogPrefix::default())),
+    entry(staleness::ABOUT, &["k-atomicity", "delta-atomicity"], |options| Box::new(options.staleness())),
+    entry(staleness::ABOUT_VERSIONED, &[], |options| Box::new(options.staleness().versioned())),
+    entry(convergence::ABOUT, &[], |_| Box::new(Convergence::new(["read"]))),
+    entry(stats::ABOUT, &[], |_| Box::new(Stats)),
+];
+
+fn weak(isolation: Isolation, options: &Options) -> Box<dyn Checker> {
+    Box::new(WeakIsolation::new(isolation).with_options(options))
+}
+
+/// The judge of this name, among [`MODELS`] and [`JUDGES`].
+pub fn judge_named(name: &str) -> Option<&'static JudgeEntry> {
+    let mut entries = MODELS.iter().chain(JUDGES);
+    entries.find(|entry| entry.about.name == name || entry.aliases.contains(&name))
+}
