@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use ordeal_formats::Format;
 
 /// Audits what distributed systems promise: runs a system's real processes in a private sandbox, drives
 /// clients against it, breaks things, and judges what the clients saw.
@@ -27,6 +28,18 @@ pub(crate) const TIME_MS_MAX: u64 = 7 * 24 * 3_600_000;
 pub(crate) const RATE_MIN: f64 = 0.001;
 pub(crate) const RATE_MAX: f64 = 10_000_000.0;
 
+const FORMATS: &str = "\
+Formats, all of them also as .gz or .zst (* names its model, so that --model may be left out):
+  ordeal         JSON lines as in a run directory, one event a line
+  jepsen-edn     Jepsen's history.edn: a map a line, or one list of maps
+  jepsen-json    the same as JSON, as elle-cli reads it: lines, or one array
+  porcupine-kv*  Porcupine's key-value logs: EDN with :get, :put, :append
+  etcd-log*      `INFO jepsen.util - 0 :invoke :read nil`
+  fastlin*       `# queue`, then `enq 1 0 5`
+  awdit          `w key value`, `r key value`, `-----`, `=====`
+  intervals*     {\"p\":0,\"f\":\"w\",\"k\":0,\"a\":1,\"call\":0,\"ret\":3,\"st\":\"ok\"}, where its
+                 functions belong to one model";
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  valid                    1  a violation was found
@@ -41,7 +54,12 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Show a run: its verdict, or its history line by line
     Show(ShowArgs),
-    /// List what there is: targets, workloads, faults, checkers, bugs
+    /// Simulate a history: valid, or with a planted violation
+    Generate(Box<GenerateArgs>),
+    /// Measure this machine's judges
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// List what there is: targets, workloads, faults, checkers, bugs, violations
     List(ListArgs),
     /// Try faults out
     #[command(subcommand)]
@@ -187,15 +205,64 @@ pub(crate) enum Expect {
 pub(crate) struct Rate(pub(crate) Option<f64>);
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = FORMATS)]
 pub(crate) struct CheckArgs {
-    /// A run directory, or a history file of JSON lines
+    /// A run directory, or a history file; `-` is standard input
     pub(crate) path: PathBuf,
-    /// Judge a file against this model (see `ordeal list checkers`)
+    /// Judge a file against this model, or with this judge (see `ordeal list checkers`) [default: what the
+    /// file says it is about, if it does]
     #[arg(long, conflicts_with = "workload")]
     pub(crate) model: Option<String>,
     /// Judge a file with the judges of this workload
     #[arg(long)]
     pub(crate) workload: Option<String>,
+    /// The format of a file [default: known by its first bytes]
+    #[arg(long, value_parser = format)]
+    pub(crate) format: Option<Format>,
+    /// The state before anything happened, as JSON [default: what the format says, or the model]
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    pub(crate) initial: Option<serde_json::Value>,
+    /// Values of Jepsen's operations are [key value] (jepsen.independent)
+    #[arg(long)]
+    pub(crate) independent: bool,
+    /// The longest time to judge, e.g. 60s; a search that needs more ends undecided
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) time_limit: Option<Duration>,
+    /// The most memory for judging, e.g. 2GB; a search that needs more ends undecided
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) memory_limit: Option<usize>,
+    /// The longest time, after the verdict, to look for the fewest operations that contradict one another; 0s
+    /// leaves that out [default: 2s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) shrink_limit: Option<Duration>,
+    /// Judge every key, also after a violation was found
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// The isolation level to judge transactions by: serializable or strict-serializable [default: the latter]
+    #[arg(long)]
+    pub(crate) level: Option<String>,
+    /// Judge by the stricter of two readings: no stale read for `set-full`, no value twice for `total-queue`
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Accounts of a `bank` may be overdrawn
+    #[arg(long)]
+    pub(crate) overdraft: bool,
+    /// How many versions stale a read may be, for `staleness`
+    #[arg(long, value_name = "N")]
+    pub(crate) max_versions: Option<u64>,
+    /// How stale a read may be, for `staleness`, e.g. 500ms
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) max_staleness: Option<Duration>,
+    /// How long a lock is held at most, for `lock-exclusivity`, e.g. 5s
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) lease: Option<Duration>,
+    /// Write to this file, as JSON, in which order the operations of a linearizable history can have taken
+    /// effect
+    #[arg(long, value_name = "FILE")]
+    pub(crate) order: Option<PathBuf>,
+    /// Say how long reading and judging took, and how much memory
+    #[arg(long)]
+    pub(crate) timing: bool,
     /// Print the judgement as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -231,6 +298,109 @@ pub(crate) enum Listed {
     Faults,
     Checkers,
     Bugs,
+    Violations,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct GenerateArgs {
+    /// What the simulated clients talk to (see `ordeal list violations`)
+    #[arg(required_unless_present = "suite")]
+    pub(crate) model: Option<String>,
+    /// Operations
+    #[arg(long, short = 'n', default_value = "1000000")]
+    pub(crate) operations: u64,
+    /// Clients at a time
+    #[arg(long, default_value = "10")]
+    pub(crate) clients: u64,
+    /// Objects at a time
+    #[arg(long, default_value = "1")]
+    pub(crate) keys: u64,
+    /// How often each object is asked for
+    #[arg(long, value_enum, default_value = "uniform")]
+    pub(crate) key_distribution: KeyDistribution,
+    /// How many values are written; 0: none is written twice
+    #[arg(long, default_value = "0")]
+    pub(crate) values: u64,
+    /// The share of operations that read or take
+    #[arg(long, value_name = "PERCENT", default_value = "50%", value_parser = share)]
+    pub(crate) reads: u64,
+    /// The share of operations that are never answered; half of them take effect, late
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = share)]
+    pub(crate) open: u64,
+    /// The share of operations that fail without effect
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = share)]
+    pub(crate) fail: u64,
+    /// The mean time of an operation, in microseconds
+    #[arg(long, value_name = "MICROSECONDS", default_value = "1000")]
+    pub(crate) latency: u64,
+    /// The share of operations that take twenty times as long
+    #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = share)]
+    pub(crate) tail: u64,
+    /// The mean time between a client's operations, in microseconds
+    #[arg(long, value_name = "MICROSECONDS", default_value = "100")]
+    pub(crate) gap: u64,
+    /// Plant a violation of this kind (see `ordeal list violations`)
+    #[arg(long, value_name = "KIND")]
+    pub(crate) violation: Option<String>,
+    /// Where to plant it, as a share of all operations
+    #[arg(long, value_name = "PERCENT", default_value = "50%", value_parser = share)]
+    pub(crate) at: u64,
+    /// The root of everything random
+    #[arg(long, default_value = "1")]
+    pub(crate) seed: u64,
+    /// Instead: this row of the benchmark suite, e.g. `R-10k-c10-bad`
+    #[arg(long, value_name = "ROW", conflicts_with_all = [
+        "model", "operations", "clients", "keys", "key_distribution", "values", "reads", "open", "fail", "latency",
+        "tail", "gap", "violation", "at", "seed",
+    ])]
+    pub(crate) suite: Option<String>,
+    /// How it is written: `jsonl` an event a line, `intervals` an operation a line, `edn` as Jepsen does
+    #[arg(long, value_enum, default_value = "jsonl")]
+    pub(crate) format: HistoryFormat,
+    /// The file, which must not exist; compressed if it is called `.gz`; `-` is standard output
+    #[arg(long, short = 'o', value_name = "FILE", default_value = "-")]
+    pub(crate) output: PathBuf,
+}
+
+/// How often each object is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyDistribution {
+    /// All alike
+    Uniform,
+    /// The i-th as often as 1/i says
+    Zipf,
+    /// Nine of ten operations are about one object in ten
+    Hot,
+}
+
+/// How a history is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HistoryFormat {
+    Jsonl,
+    Intervals,
+    Edn,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Judge every history of the benchmark suite, each in a process of its own: time and peak memory
+    Checkers(BenchArgs),
+    /// Measure one row (`bench checkers` does this)
+    #[command(hide = true, name = "__row")]
+    Row {
+        /// Its name
+        id: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BenchArgs {
+    /// Only rows whose names fit, e.g. `R-*,*-bad`
+    #[arg(long, value_name = "PATTERNS", default_value = "*")]
+    pub(crate) rows: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -259,6 +429,36 @@ fn duration(text: &str) -> Result<Duration, String> {
     ms.map(Duration::from_millis).ok_or_else(|| "at most 168h".to_owned())
 }
 
+/// Reads `500MB`, `2GB` or `1GiB`.
+fn size(text: &str) -> Result<usize, String> {
+    let expected = || format!("expected a size like 500MB or 2GB, not `{text}`");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
+    let (number, unit) = text.split_at(digits);
+    let number: usize = number.parse().map_err(|_| expected())?;
+    let unit = match unit {
+        "B" => 1,
+        "KB" | "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(expected()),
+    };
+    number.checked_mul(unit).ok_or_else(expected)
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    Format::named(text).ok_or_else(|| {
+        let known: Vec<_> = Format::ALL.iter().map(|f| f.name()).collect();
+        format!("expected one of {}", known.join(", "))
+    })
+}
+
+fn json(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|e| format!("expected JSON: {e}"))
+}
+
 fn rate(text: &str) -> Result<Rate, String> {
     if text == "max" {
         return Ok(Rate(None));
@@ -266,6 +466,15 @@ fn rate(text: &str) -> Result<Rate, String> {
     match text.parse::<f64>() {
         Ok(rate) if (RATE_MIN..=RATE_MAX).contains(&rate) => Ok(Rate(Some(rate))),
         _ => Err(format!("expected operations per second from 0.001 to 10000000, or `max`, not `{text}`")),
+    }
+}
+
+/// Reads `1%` or `0.05%` as parts of a million.
+fn share(text: &str) -> Result<u64, String> {
+    let percent = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
+    match percent {
+        Some(percent) if (0.0..=100.0).contains(&percent) => Ok((percent * 10_000.0).round() as u64),
+        _ => Err(format!("expected a share from 0% to 100%, not `{text}`")),
     }
 }
 
@@ -281,11 +490,19 @@ mod tests {
     }
 
     #[test]
-    fn durations_and_rates_are_read_strictly() {
+    fn durations_sizes_and_rates_are_read_strictly() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
         for bad in ["", "5", "s", "-1s", "1.5s", "3 s", "99999999999999999999s", "1000h"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+        assert_eq!((size("2GB"), size("1KiB")), (Ok(2_000_000_000), Ok(1024)));
+        for bad in ["", "2", "GB", "-1GB", "2gb", "99999999999999999999GB", "99999999999999GB"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+        assert_eq!((share("1%"), share("0.05%"), share("100%")), (Ok(10_000), Ok(500), Ok(1_000_000)));
+        for bad in ["", "%", "1", "-1%", "101%", "nan%", "x%"] {
+            assert!(share(bad).is_err(), "{bad}");
         }
         assert_eq!(rate("max"), Ok(Rate(None)));
         for bad in ["0", "-1", "1e-300", "1e300", "nan", "inf", "fast"] {

@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
 use anyhow::Context;
-use ordeal_core::{Checker, Finding, History, Judgement, Plan, Verdict};
+use ordeal_core::{Checker, Finding, History, Judgement, Limits, Plan, Verdict};
 use ordeal_runner::RunDir;
 
 use crate::exit::{UsageError, eprint, usage};
@@ -15,7 +15,7 @@ use crate::resolve;
 /// Node logs are searched for panics up to this size each.
 const LOG_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Reads a history.
+/// Reads the history of a run.
 pub(crate) fn read_history(path: &Path) -> anyhow::Result<History> {
     let mut bytes = std::fs::read(path).map_err(|e| UsageError(format!("{}: {e}", path.display())))?;
     if let Err(e) = std::str::from_utf8(&bytes) {
@@ -32,7 +32,7 @@ pub(crate) fn read_history(path: &Path) -> anyhow::Result<History> {
 }
 
 /// Judges a run directory: the workload's judges, whether the faults bit, and what the nodes' logs say.
-pub(crate) fn judge_run(dir: &RunDir) -> anyhow::Result<(Plan, History, Judgement)> {
+pub(crate) fn judge_run(dir: &RunDir, limits: &Limits) -> anyhow::Result<(Plan, History, Judgement)> {
     let plan = resolve::read_plan(&dir.plan())?;
     let history = read_history(&dir.history())?;
     let workload = resolve::find_workload(&plan.workload)?;
@@ -40,6 +40,7 @@ pub(crate) fn judge_run(dir: &RunDir) -> anyhow::Result<(Plan, History, Judgemen
     checkers.push(Box::new(ordeal_checkers::Faults::new(plan.all_fault_kinds())));
     checkers.push(Box::new(ordeal_checkers::Crashes));
     checkers.push(Box::new(ordeal_checkers::Recovery));
+    checkers.iter_mut().for_each(|checker| checker.limit(limits));
     let mut findings = judge(&checkers, &history);
     findings.push(judge_logs(dir, &plan)?);
     let harness = |f: &str| history.events.iter().find(|e| e.f == f && e.process.client().is_none());
@@ -65,11 +66,15 @@ pub(crate) fn judge_run(dir: &RunDir) -> anyhow::Result<(Plan, History, Judgemen
 /// Lets every checker judge. One that panics has decided nothing, and masks nothing.
 pub(crate) fn judge(checkers: &[Box<dyn Checker>], history: &History) -> Vec<Finding> {
     let judge_one = |checker: &dyn Checker| {
-        std::panic::catch_unwind(AssertUnwindSafe(|| checker.check(history))).unwrap_or_else(|_| {
-            Finding::new(checker.name(), Verdict::Unknown, "the checker panicked; this is a bug in ordeal")
-        })
+        let judged = std::panic::catch_unwind(AssertUnwindSafe(|| checker.check(history)));
+        judged.unwrap_or_else(|_| panicked(checker.name()))
     };
     checkers.iter().map(|checker| judge_one(&**checker)).collect()
+}
+
+/// The finding of a checker that panicked.
+pub(crate) fn panicked(name: String) -> Finding {
+    Finding::new(name, Verdict::Unknown, "the checker panicked; this is a bug in ordeal")
 }
 
 fn judge_logs(dir: &RunDir, plan: &Plan) -> anyhow::Result<Finding> {
@@ -100,7 +105,8 @@ fn judge_logs(dir: &RunDir, plan: &Plan) -> anyhow::Result<Finding> {
 /// Writes what follows from a run beside it: the verdict and the report. Only these are ever replaced. A
 /// disk that has no room for them does not change the verdict, so this only warns.
 pub(crate) fn save(dir: &RunDir, plan: &Plan, history: &History, judgement: &Judgement) {
-    let judged = ordeal_report::Judged { dir: Some(dir.path()), plan: Some(plan), history, judgement };
+    let judged =
+        ordeal_report::Judged { dir: Some(dir.path()), plan: Some(plan), history, totals: None, judgement };
     let saved = serde_json::to_string_pretty(judgement)
         .context("the verdict as JSON")
         .and_then(|verdict| replace(&dir.verdict(), format!("{verdict}\n").as_bytes()))

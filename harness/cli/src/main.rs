@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod exit;
+mod file;
 mod judge;
 mod progress;
 mod resolve;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Args, Command, FaultCommand};
+use crate::args::{Args, BenchCommand, Command, FaultCommand};
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
@@ -46,6 +47,9 @@ fn dispatch(args: Args) -> anyhow::Result<Exit> {
         Command::Run(args) => commands::run::main(&args),
         Command::Check(args) => commands::check::main(&args),
         Command::Show(args) => commands::show::main(&args),
+        Command::Generate(args) => commands::generate::main(&args),
+        Command::Bench(BenchCommand::Checkers(args)) => commands::bench::main(&args),
+        Command::Bench(BenchCommand::Row { id }) => commands::bench::row(&id),
         Command::List(args) => commands::list::main(&args),
         Command::Fault(FaultCommand::Test(args)) => commands::fault::test(&args),
         Command::TrivialNode(args) => commands::fault::trivial::main(&args),

@@ -138,8 +138,20 @@ fn wrong_usage_is_exit_2_and_names_what_there_is() {
         (&["run", "register", "--target", "etcd", "--binary", "/nonexistent/etcd"], "etcd"),
         (&["run", "--plan", "/nonexistent/plan.json"], "plan.json"),
         (&["check", "/nonexistent"], "/nonexistent"),
+        (&["check", "/", "--model", "register"], "--model"),
         (&["show", "/nonexistent"], "/nonexistent"),
         (&["node", "nonsense"], "quorum-reads-writes"),
+        (&["generate"], "required"),
+        (&["generate", "nonsense"], "rw-register"),
+        (&["generate", "lock", "--violation", "nonsense"], "double-grant"),
+        (&["generate", "lock", "--violation", "reorder"], "double-grant"),
+        (&["generate", "queue", "-n", "2", "--violation", "reorder"], "fits nowhere"),
+        (&["generate", "queue", "--open", "2"], "0% to 100%"),
+        (&["generate", "queue", "--clients", "0"], "from 1 to"),
+        (&["generate", "kv", "--format", "intervals"], "no words"),
+        (&["generate", "--suite", "R-1"], "no row `R-1`"),
+        (&["generate", "queue", "-o", "/proc/version"], "/proc/version"),
+        (&["bench", "checkers", "--rows", "nonsense"], "no row"),
         (&["nonsense"], "Usage"),
     ];
     for (args, expected) in cases {
@@ -190,7 +202,80 @@ fn malformed_histories_are_errors_with_their_line_never_a_verdict() {
     let unmatched = dir.path().join("unmatched");
     std::fs::write(&unmatched, good.replace("invoke", "ok") + "\n").unwrap();
     let said = output(&["check", unmatched.to_str().unwrap(), "--model", "register"]);
-    assert_eq!(code(&said), 3, "undecided: {}", stdout(&said));
+    assert_eq!(code(&said), 2, "no history at all: {}", stdout(&said));
+    assert!(stderr(&said).contains("line 1: process 0 completed an operation it never invoked"));
+}
+
+/// Runs `check` with a text on standard input.
+fn check_input(text: &str, more: &[&str]) -> Output {
+    let mut args = vec!["check", "-"];
+    args.extend(more);
+    let mut child =
+        ordeal(&args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A command that refuses its arguments does not read on.
+    let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+const STALE_EDN: &str = "{:process 0, :type :invoke, :f :write, :value 1}
+{:process 0, :type :ok, :f :write, :value 1}
+{:process 1, :type :invoke, :f :write, :value 2}
+{:process 1, :type :ok, :f :write, :value 2}
+{:process 0, :type :invoke, :f :read, :value nil}
+{:process 0, :type :ok, :f :read, :value 1}
+";
+
+#[test]
+fn histories_of_other_tools_are_judged_and_their_operations_cited() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("history.edn");
+    std::fs::write(&file, STALE_EDN).unwrap();
+    let said = output(&["check", file.to_str().unwrap(), "--model", "register", "--timing"]);
+    assert_eq!(code(&said), 1, "{}{}", stdout(&said), stderr(&said));
+    let text = stdout(&said);
+    assert!(text.contains("3 operations: 3 ok, 0 failed, 0 unknown"), "{text}");
+    assert!(text.contains("client 0  invoke read") && text.contains("parse_ms"), "{text}");
+    // The same from standard input, which cannot be read twice.
+    let said = check_input(STALE_EDN, &["--model", "cas-register", "--json", "--timing"]);
+    assert_eq!(code(&said), 1, "{}{}", stdout(&said), stderr(&said));
+    let judged: serde_json::Value = serde_json::from_str(&stdout(&said)).unwrap();
+    assert_eq!(judged["verdict"], "invalid");
+    assert!(judged["timing"]["judge_ms"].is_number(), "{judged}");
+    let cut = &STALE_EDN[..STALE_EDN.len() - 60];
+    let said = check_input(cut, &["--model", "register"]);
+    assert_eq!(code(&said), 0, "{}{}", stdout(&said), stderr(&said));
+    assert!(stdout(&said).contains("last line was cut off"), "{}", stdout(&said));
+}
+
+#[test]
+fn a_file_that_names_its_model_needs_no_other() {
+    let rows = "{\"p\":0,\"f\":\"w\",\"k\":0,\"a\":1,\"b\":0,\"call\":0,\"ret\":1,\"st\":\"ok\"}\n\
+                {\"p\":0,\"f\":\"r\",\"k\":0,\"a\":0,\"b\":0,\"out\":1,\"call\":2,\"ret\":3,\"st\":\"ok\"}\n";
+    let said = check_input(rows, &[]);
+    assert_eq!(code(&said), 0, "{}{}", stdout(&said), stderr(&said));
+    assert!(stdout(&said).contains("linearizable(register)"), "{}", stdout(&said));
+    for (text, more, expected) in [
+        (STALE_EDN, &[][..], "needs --model"),
+        (STALE_EDN, &["--model", "nonsense"], "there are: register"),
+        (STALE_EDN, &["--model", "register", "--format", "nonsense"], "jepsen-edn"),
+        (STALE_EDN, &["--model", "register", "--format", "fastlin"], "line 1"),
+        (STALE_EDN, &["--model", "register", "--initial", "{"], "expected JSON"),
+        (STALE_EDN, &["--model", "register", "--memory-limit", "2"], "2GB"),
+        (STALE_EDN, &["--model", "register", "--independent"], "line 1: expected a value [key value]"),
+        ("x\ny", &["--model", "register"], "line 1: not a history in any format"),
+    ] {
+        let said = check_input(text, more);
+        assert_eq!(code(&said), 2, "{more:?}: {}{}", stdout(&said), stderr(&said));
+        assert!(stderr(&said).contains(expected), "{more:?}: {}", stderr(&said));
+    }
+}
+
+#[test]
+fn limits_end_a_search_undecided() {
+    let invoke = |n: u64| format!("{{:process {n} :type :invoke :f :write :value {}}}\n", n % 7);
+    let text: String = (0..40).map(invoke).chain([STALE_EDN.replace(":process ", ":process 9")]).collect();
+    let said = check_input(&text, &["--model", "register", "--memory-limit", "1KB", "--time-limit", "10s"]);
+    assert_eq!(code(&said), 3, "{}{}", stdout(&said), stderr(&said));
 }
 
 #[test]
@@ -211,6 +296,7 @@ fn lists_and_help_go_to_standard_output() {
     for (args, expected) in [
         (vec!["list"], "quorum-reads-writes --bug w-1"),
         (vec!["list", "faults"], "partition"),
+        (vec!["list", "violations"], "--violation token-regression"),
         (vec!["--help"], "Exit codes"),
         (vec!["--version"], "ordeal"),
         (vec!["run", "--help"], "--faults"),
@@ -219,6 +305,82 @@ fn lists_and_help_go_to_standard_output() {
         assert_eq!(code(&said), 0, "{args:?}");
         assert!(stdout(&said).contains(expected), "{args:?}: {}", stdout(&said));
     }
+}
+
+#[test]
+fn simulated_histories_get_the_verdict_they_were_made_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let generate = |more: &[&str]| {
+        let mut args = vec!["generate", "register", "-n", "300", "--clients", "4", "--seed", "5"];
+        args.extend(more);
+        output(&args)
+    };
+    let (valid, invalid) = (file("valid.jsonl"), file("invalid.jsonl"));
+    let said = generate(&["-o", &valid]);
+    assert_eq!((code(&said), stdout(&said), stderr(&said)), (0, String::new(), String::new()));
+    assert_eq!(stdout(&generate(&[])), std::fs::read_to_string(&valid).unwrap(), "the same seed");
+    assert_eq!(code(&output(&["check", &valid, "--model", "register"])), 0);
+    let said = generate(&["--violation", "stale-read", "-o", &invalid]);
+    assert!(stderr(&said).contains("planted stale-read: operation"), "{}", stderr(&said));
+    let judged = stdout(&output(&["check", &invalid, "--model", "register", "--json"]));
+    let judged: serde_json::Value = serde_json::from_str(&judged).unwrap();
+    // The operation that was changed is among those that were found, by the event that began it.
+    let planted = stderr(&said).rsplit_once("events ").unwrap().1.to_owned();
+    let changed = planted.split(',').next().unwrap();
+    let cited = judged["findings"][0]["anomalies"][0]["events"].to_string();
+    let cited: Vec<&str> = cited.trim_matches(['[', ']']).split(',').collect();
+    assert!(cited.contains(&changed), "{changed}: {cited:?}");
+    // Nothing is ever overwritten.
+    let before = std::fs::read(&valid).unwrap();
+    assert_eq!(code(&generate(&["--violation", "stale-read", "-o", &valid])), 2);
+    assert_eq!(std::fs::read(&valid).unwrap(), before);
+}
+
+#[test]
+fn histories_are_written_in_the_formats_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = |args: &[&str]| {
+        let said = output(&[&["generate"], args].concat());
+        assert_eq!(code(&said), 0, "{args:?}: {}", stderr(&said));
+        stdout(&said)
+    };
+    let intervals = said(&["--suite", "R-1k-c10", "--format", "intervals"]);
+    assert_eq!(
+        intervals.lines().next().unwrap(),
+        r#"{"p":6,"f":"r","k":0,"a":0,"b":0,"out":2,"call":0,"ret":19,"st":"ok"}"#
+    );
+    assert_eq!(intervals.lines().count(), 1_000);
+    let edn = said(&["list-append", "-n", "50", "--format", "edn"]);
+    assert!(edn.starts_with("{:index 0, :time "), "{edn}");
+    assert!(edn.contains(":type :invoke, :process ") && edn.contains("[:append 0 1]"), "{edn}");
+    let keyed = said(&["register", "-n", "50", "--keys", "3", "--format", "edn"]);
+    assert!(keyed.contains(":f :read, :value [2 nil]}"), "{keyed}");
+    let packed = dir.path().join("history.jsonl.gz");
+    said(&["stack", "-n", "50", "-o", packed.to_str().unwrap()]);
+    let unpacked = Command::new("gzip").args(["-dc", packed.to_str().unwrap()]).output();
+    match unpacked {
+        Ok(unpacked) => assert_eq!(stdout(&unpacked), said(&["stack", "-n", "50"])),
+        Err(e) => println!("unpacking: skipped, no gzip here ({e})"),
+    }
+}
+
+#[test]
+fn judges_are_measured_row_by_row() {
+    let rows = ["bench", "checkers", "--rows", "C-1k-c10-i0*,Q-1k*"];
+    let said = output(&rows);
+    let table = stdout(&said);
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].starts_with("row ") && lines[1].starts_with("C-1k-c10-i0 "), "{table}");
+    assert_eq!(lines.len(), 5, "{table}");
+    assert!(lines[4].contains("0 wrong"), "{table}");
+    let json = stdout(&output(&[&rows[..], &["--json"]].concat()));
+    let measured: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (measured[0]["verdict"].as_str(), measured[0]["operations"].as_u64()),
+        (Some("valid"), Some(1_000))
+    );
+    assert!(measured[0]["peak_bytes"].as_u64().unwrap() > 1 << 20, "{json}");
 }
 
 #[test]

@@ -64,8 +64,11 @@ fn the_top_level_is_as_agreed() {
 fn crates_depend_only_on_the_floors_below() {
     let allowed: &[(&str, &[&str])] = &[
         ("harness/core", &[]),
+        ("harness/formats", &["ordeal-core"]),
         ("harness/runner", &["ordeal-core"]),
         ("harness/report", &["ordeal-core"]),
+        ("harness/simulator", &["ordeal-core"]),
+        ("harness/bench", &["ordeal-core", "ordeal-simulator"]),
         ("nemesis", &["ordeal-core"]),
         ("checkers", &["ordeal-core"]),
         ("workloads", &["ordeal-core", "ordeal-checkers"]),
@@ -82,8 +85,8 @@ fn crates_depend_only_on_the_floors_below() {
 }
 
 #[test]
-fn the_vocabulary_does_no_input_or_output() {
-    for (path, text) in sources("harness/core/src") {
+fn the_vocabulary_and_the_simulator_do_no_input_or_output() {
+    for (path, text) in [sources("harness/core/src"), sources("harness/simulator/src")].concat() {
         for forbidden in
             ["std::fs", "std::io", "std::thread", "Instant::now", "SystemTime", "std::process", "tokio"]
         {
@@ -110,8 +113,11 @@ fn only_the_cli_prints() {
     let printing = ["println!", "eprintln!", "print!(", "eprint!("];
     for folder in [
         "harness/core/src",
+        "harness/formats/src",
         "harness/runner/src",
         "harness/report/src",
+        "harness/simulator/src",
+        "harness/bench/src",
         "nemesis/src",
         "checkers/src",
         "workloads/src",

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use ordeal_core::{Event, EventKind, Finding, History, Process};
 use serde_json::Value;
 
-use crate::{Judged, clocks, words};
+use crate::{Judged, Totals, clocks, words};
 
 /// Operations drawn at most; a longer run is drawn from its start, and says so.
 const DRAWN: usize = 20_000;
@@ -46,7 +46,7 @@ fn write_page(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
     writeln!(out, "<meta name=\"viewport\" content=\"width=device-width\">")?;
     writeln!(out, "<title>{verdict}: {}</title><style>{STYLE}</style>", escape(&title))?;
     writeln!(out, "<h1><span class=\"{verdict}\">{}</span> {}</h1>", verdict.to_uppercase(), escape(&title))?;
-    let [ok, fail, info] = words::totals(judged.history);
+    let Totals { ok, fail, info, .. } = words::totals(judged);
     write!(out, "<p>{} operations: {} ok, ", words::thousands(ok + fail + info), words::thousands(ok))?;
     write!(out, "{} failed, {} unknown.", words::thousands(fail), words::thousands(info))?;
     if let Some(plan) = judged.plan {
@@ -259,7 +259,8 @@ mod tests {
         let line = r#"{"index":0,"time":1,"process":0,"type":"invoke","f":"write","value":"<script>","key":"a&b","node":"n1"}"#;
         let history = History::parse(&format!("{line}\n")).unwrap();
         let judgement = Judgement::of(vec![Finding::new("x", Verdict::Unknown, "<b>")]);
-        let page = html(&Judged { dir: None, plan: None, history: &history, judgement: &judgement });
+        let judged = Judged { dir: None, plan: None, history: &history, totals: None, judgement: &judgement };
+        let page = html(&judged);
         assert!(!page.contains("<script>") && !page.contains("<b>"));
         assert!(page.contains("&lt;script&gt;"));
     }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use ordeal_core::{Anomaly, Event, Finding, History, Verdict};
 
-use crate::{Judged, words};
+use crate::{Judged, Totals, words};
 
 /// How text is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +73,7 @@ fn write_all(out: &mut String, judged: &Judged<'_>, style: Style) -> std::fmt::R
 }
 
 fn write_overview(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
-    let [ok, fail, info] = words::totals(judged.history);
-    let duration = judged.history.events.last().map_or(0, |e| e.time);
+    let Totals { ok, fail, info, time_ns_max } = words::totals(judged);
     write!(out, "  {} operations", words::thousands(ok + fail + info))?;
     write!(
         out,
@@ -83,7 +82,9 @@ fn write_overview(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
         words::thousands(fail),
         words::thousands(info)
     )?;
-    write!(out, "; {} s", words::seconds(duration))?;
+    if judged.totals.is_none() || time_ns_max > 0 {
+        write!(out, "; {} s", words::seconds(time_ns_max))?;
+    }
     if let Some(plan) = judged.plan {
         write!(out, ", {} nodes, {} clients", plan.nodes, plan.concurrency)?;
     }
@@ -109,7 +110,8 @@ fn write_finding(out: &mut String, judged: &Judged<'_>, finding: &Finding, style
         write_anomaly(out, judged, anomaly)?;
     }
     if finding.anomalies.len() > ANOMALIES {
-        writeln!(out, "      … and {} more in verdict.json", finding.anomalies.len() - ANOMALIES)?;
+        let place = if judged.dir.is_some() { "in verdict.json" } else { "with --json" };
+        writeln!(out, "      … and {} more {place}", finding.anomalies.len() - ANOMALIES)?;
     }
     Ok(())
 }
@@ -181,7 +183,7 @@ mod tests {
             details: serde_json::Value::Null,
         });
         let judgement = Judgement::of(vec![Finding::new("stats", Verdict::Valid, "fine"), bad]);
-        let judged = Judged { dir: None, plan: None, history: &history, judgement: &judgement };
+        let judged = Judged { dir: None, plan: None, history: &history, totals: None, judgement: &judgement };
         let text = text(&judged, Style::Plain);
         assert!(text.starts_with("INVALID"));
         assert!(text.find("nonlinearizable").unwrap() < text.find("stats").unwrap());

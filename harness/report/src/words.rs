@@ -6,6 +6,8 @@ use std::fmt::Write;
 use ordeal_core::{Event, EventKind, History, Plan, Process};
 use serde_json::Value;
 
+use crate::{Judged, Totals};
+
 /// Nanoseconds as seconds with milliseconds.
 pub(crate) fn seconds(ns: u64) -> String {
     format!("{}.{:03}", ns / 1_000_000_000, ns / 1_000_000 % 1_000)
@@ -92,14 +94,18 @@ pub(crate) fn faults(history: &History) -> BTreeMap<String, (u64, u64)> {
     counts
 }
 
-/// Completed operations: ok, fail, info.
-pub(crate) fn totals(history: &History) -> [u64; 3] {
-    let mut totals = [0; 3];
-    for event in history.events.iter().filter(|e| e.process.client().is_some()) {
+/// Completed operations, and the time of the last event.
+pub(crate) fn totals(judged: &Judged<'_>) -> Totals {
+    if let Some(totals) = judged.totals {
+        return totals;
+    }
+    let events = &judged.history.events;
+    let mut totals = Totals { time_ns_max: events.last().map_or(0, |e| e.time), ..Totals::default() };
+    for event in events.iter().filter(|e| e.process.client().is_some()) {
         match event.kind {
-            EventKind::Ok => totals[0] += 1,
-            EventKind::Fail => totals[1] += 1,
-            EventKind::Info => totals[2] += 1,
+            EventKind::Ok => totals.ok += 1,
+            EventKind::Fail => totals.fail += 1,
+            EventKind::Info => totals.info += 1,
             EventKind::Invoke => {}
         }
     }

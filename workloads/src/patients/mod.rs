@@ -131,7 +131,7 @@ impl Workload for Patients {
             RegisterNames { read: "read-summary".into(), write: "write-summary".into(), cas: None };
         vec![
             Box::new(Linearizable::new(GrowSet::new("append-entry", "read-entries"))),
-            Box::new(Linearizable::new(Register { names: summaries })),
+            Box::new(Linearizable::new(Register { names: summaries, ..Register::default() })),
             Box::new(SetDurability::new("append-entry", "read-entries")),
             Box::new(Convergence::new(["read-entries", "read-summary"]).as_sets()),
             Box::new(Stats),

@@ -8,7 +8,14 @@ use crate::args::{ListArgs, Listed};
 use crate::exit::{Exit, print};
 
 pub(crate) fn main(args: &ListArgs) -> anyhow::Result<Exit> {
-    let all = [Listed::Targets, Listed::Workloads, Listed::Faults, Listed::Checkers, Listed::Bugs];
+    let all = [
+        Listed::Targets,
+        Listed::Workloads,
+        Listed::Faults,
+        Listed::Checkers,
+        Listed::Bugs,
+        Listed::Violations,
+    ];
     let listed: &[Listed] = match &args.what {
         Some(one) => std::slice::from_ref(one),
         None => &all,
@@ -56,7 +63,7 @@ fn write_list(out: &mut String, what: Listed) -> std::fmt::Result {
             for checker in ordeal_checkers::CHECKERS {
                 row(out, checker.name, checker.about)?;
             }
-            for model in ordeal_checkers::MODELS {
+            for model in ordeal_checkers::MODELS.iter().chain(ordeal_checkers::JUDGES) {
                 row(out, &format!("--model {}", model.about.name), model.about.about)?;
             }
         }
@@ -64,6 +71,14 @@ fn write_list(out: &mut String, what: Listed) -> std::fmt::Result {
             for target in ordeal_targets::TARGETS {
                 for bug in target.bugs {
                     row(out, &format!("{} --bug {}", target.name, bug.name), bug.about)?;
+                }
+            }
+        }
+        Listed::Violations => {
+            for object in ordeal_simulator::OBJECTS {
+                row(out, &format!("generate {}", object.name), object.about)?;
+                for violation in object.violations.iter().map(|violation| violation.entry()) {
+                    row(out, &format!("    --violation {}", violation.name), violation.about)?;
                 }
             }
         }

@@ -1,8 +1,10 @@
 //! One file a command.
 
+pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod doctor;
 pub(crate) mod fault;
+pub(crate) mod generate;
 pub(crate) mod list;
 pub(crate) mod node;
 pub(crate) mod run;

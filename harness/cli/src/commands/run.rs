@@ -104,11 +104,17 @@ fn inside(resolved: Resolved, dir: &RunDir, args: &RunArgs) -> anyhow::Result<Ju
     // Judged beside the runtime, which listens to Ctrl-C.
     JUDGING.store(true, Ordering::Relaxed);
     let judging = dir.clone();
-    let judged =
-        runtime.block_on(async { tokio::task::spawn_blocking(move || judge::judge_run(&judging)).await });
+    let judged = runtime.block_on(async {
+        tokio::task::spawn_blocking(move || judge::judge_run(&judging, &ordeal_core::Limits::default())).await
+    });
     let (plan, history, judgement) = judged.context("the judges panicked")??;
-    let judged =
-        Judged { dir: Some(dir.path()), plan: Some(&plan), history: &history, judgement: &judgement };
+    let judged = Judged {
+        dir: Some(dir.path()),
+        plan: Some(&plan),
+        history: &history,
+        totals: None,
+        judgement: &judgement,
+    };
     print(&ordeal_report::text(&judged, style()));
     judge::save(dir, &plan, &history, &judgement);
     if judgement.verdict == Verdict::Valid

@@ -22,8 +22,13 @@ pub(crate) fn main(args: &ShowArgs) -> anyhow::Result<Exit> {
     })?;
     let judgement: Judgement = serde_json::from_str(&text)
         .map_err(|e| UsageError(format!("{}: not a verdict: {e}", dir.verdict().display())))?;
-    let judged =
-        Judged { dir: Some(dir.path()), plan: Some(&plan), history: &history, judgement: &judgement };
+    let judged = Judged {
+        dir: Some(dir.path()),
+        plan: Some(&plan),
+        history: &history,
+        totals: None,
+        judgement: &judgement,
+    };
     print(&ordeal_report::text(&judged, style()));
     Ok(Exit::Valid)
 }
