@@ -47,7 +47,7 @@ impl Profile {
     /// The state of an object of this model before anything happened, where the format says.
     pub fn initial(&self, model: &str) -> Option<Value> {
         match (self.format, model) {
-            (Format::Intervals, "register") | (Format::Awdit, _) => Some(0.into()),
+            (Format::Intervals, "register") => Some(0.into()),
             (Format::PorcupineKv, _) => Some("".into()),
             _ => None,
         }
