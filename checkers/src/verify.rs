@@ -5,7 +5,7 @@
 //! the result it has, or never. Releasing only ever allows more orders, so what contradicts itself then is
 //! a counterexample of the whole, for every model.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ordeal_core::{Answer, Model, Open, Timed};
 
@@ -94,6 +94,9 @@ pub(crate) fn contradiction<M: Model>(
     {
         return Proof::Holds;
     }
+    if is_gone(model, calls, core, &kept) {
+        return Proof::Holds;
+    }
     let may = optional(model, calls, &kept);
     let must: Vec<usize> = (0..calls.len()).filter(|i| kept.contains(i) && !calls[*i].is_open()).collect();
     // The next to be placed must not begin after one of those left ended.
@@ -135,6 +138,40 @@ pub(crate) fn contradiction<M: Model>(
         seen.insert(way);
     }
     Proof::Holds
+}
+
+/// Whether one call of the core needs a state that was certainly gone by then: another one, which shows a
+/// different state, ended before it began, and every call that could have brought the state back is in the
+/// core and ended before that other one began, or began too late.
+fn is_gone<M: Model>(model: &M, calls: &[Timed<M::Call>], core: &[u32], kept: &HashSet<usize>) -> bool {
+    let core: Vec<&Timed<M::Call>> = core.iter().map(|&at| &calls[at as usize]).collect();
+    let mut leaving: HashMap<M::State, usize> = HashMap::new();
+    for state in core.iter().filter_map(|c| model.leaves(&c.call)) {
+        *leaving.entry(state).or_default() += 1;
+    }
+    // All but two of the core bring back the state that one of these two needs.
+    let needy = core.iter().filter(|c| !c.is_open()).find_map(|needy| {
+        let state = model.needs(&needy.call)?;
+        (leaving.get(&state).copied().unwrap_or(0) + 2 >= core.len()).then_some((*needy, state))
+    });
+    let Some((needy, state)) = needy else {
+        return false;
+    };
+    let differs = |other: Option<M::State>| other.is_some_and(|other| other != state);
+    let shows_another = |c: &&&Timed<M::Call>| {
+        c.end < needy.start && (differs(model.needs(&c.call)) || differs(model.leaves(&c.call)))
+    };
+    let Some(other) = core.iter().filter(shows_another).max_by_key(|c| c.start) else {
+        return false;
+    };
+    calls.iter().enumerate().all(|(at, c)| {
+        let brings_back = || {
+            let leaves = model.leaves(&c.call).is_none_or(|left| left == state);
+            leaves && model.needs(&c.call).is_none_or(|needed| needed != state)
+        };
+        let elsewhere = || kept.contains(&at) && (c.end < other.start || needy.end < c.start);
+        std::ptr::eq(c, needy) || model.reads_only(&c.call) || !brings_back() || elsewhere()
+    })
 }
 
 /// What may take effect, or not, beside the calls that are kept: open ones, and those released. Reads and

@@ -42,6 +42,7 @@ impl Stop {
 }
 
 /// What the searches for one object share.
+#[derive(Clone, Copy)]
 pub(super) struct Limits<'a> {
     pub(super) deadline: Option<Instant>,
     pub(super) memory_bytes: usize,

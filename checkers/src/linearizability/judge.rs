@@ -60,8 +60,8 @@ pub(super) enum Monitor {
     Rejected,
 }
 
-/// How many configurations may be explored to check that calls contradict one another.
-const CHECKED: u64 = 1_000_000;
+/// How long calls that the model's judge says contradict one another may be searched for an order.
+const CHECKED_FOR: Duration = Duration::from_secs(2);
 
 /// Judges the calls of one object, sorted by their beginning.
 pub(super) fn judge_object<M: Model>(
@@ -103,6 +103,7 @@ fn try_judge<M: Model>(model: &M, calls: &[Timed<M::Call>], limits: &Limits<'_>)
         Err(_) => (None, Monitor::Rejected),
     };
     let mut core = None;
+    let mut limits = *limits;
     match (answer, monitor) {
         (Some(Answer::Legal(order)), _) => {
             return Found { result: Ok(Ruling::Legal(Some(order))), explored: 0, monitor };
@@ -112,7 +113,9 @@ fn try_judge<M: Model>(model: &M, calls: &[Timed<M::Call>], limits: &Limits<'_>)
             return Found { result, explored: 0, monitor };
         }
         (Some(Answer::Illegal(unproven)), _) => {
-            if contradicts(model, calls, &unproven, limits) {
+            let checked_by = Instant::now() + CHECKED_FOR;
+            limits.deadline = limits.deadline.map_or(Some(checked_by), |end| Some(end.min(checked_by)));
+            if contradicts(model, calls, &unproven, &limits) {
                 let result = Ok(Ruling::Illegal { core: Some(unproven), refutation: None });
                 return Found { result, explored: 0, monitor: Monitor::Proven };
             }
@@ -129,7 +132,7 @@ fn try_judge<M: Model>(model: &M, calls: &[Timed<M::Call>], limits: &Limits<'_>)
             monitor,
         };
     }
-    let (outcome, explored) = search_all(model, calls, limits);
+    let (outcome, explored) = search_all(model, calls, &limits);
     let result = match outcome {
         Outcome::Legal(order) => {
             if core.is_some() {
@@ -157,9 +160,8 @@ fn contradicts<M: Model>(model: &M, calls: &[Timed<M::Call>], core: &[u32], limi
             None => return false,
         }
     }
-    let limits = Limits { configurations: CHECKED, ..*limits };
     let problem = Problem::of(model, calls, (0..).zip(kept));
-    matches!(search(&problem, &limits, Runners::Race).0, Outcome::Illegal(_))
+    matches!(search(&problem, limits, Runners::Race).0, Outcome::Illegal(_))
 }
 
 /// The search's own orders are checked too.

@@ -1,6 +1,6 @@
 //! Every judge against every order, on random small histories made to be nearly right.
 
-use ordeal_core::{Answer, Operation, Rng, Timed};
+use ordeal_core::{Answer, Model, Operation, Rng, Timed};
 
 use super::calls::Calls;
 use super::values::Values;
@@ -165,6 +165,40 @@ fn every_judge_agrees_with_trying_all_orders() {
 #[ignore = "long"]
 fn every_judge_agrees_with_trying_all_orders_of_millions() {
     all_agree(1_500_000);
+}
+
+/// The verifier's short cuts accuse nobody either: of a legal history, whatever is named holds no contradiction.
+#[test]
+fn no_part_of_a_legal_history_is_a_contradiction() {
+    let model = Register::default();
+    let mut legal = 0;
+    for (n, shape) in [UNIQUE_CAS, REPEATED_CAS, OPEN_CAS, REFUSED].into_iter().enumerate() {
+        for seed in 0..5_000 {
+            let mut rng = Rng::fork(seed, &format!("parts {n}"));
+            let calls = draw(&mut rng, shape);
+            if !brute_force(&model, &calls) {
+                continue;
+            }
+            legal += 1;
+            let all = 0..calls.len() as u32;
+            for needy in all.clone() {
+                let needed = model.needs(&calls[needy as usize].call);
+                let brings_back = |at: &u32| model.leaves(&calls[*at as usize].call) == needed;
+                for other in all.clone() {
+                    let mut core: Vec<u32> = all.clone().filter(brings_back).collect();
+                    core.extend([needy, other]);
+                    core.sort_unstable();
+                    core.dedup();
+                    if rng.chance(0.2) {
+                        core.remove(rng.below(core.len() as u64) as usize);
+                    }
+                    let answer = Answer::Illegal(core);
+                    assert_ne!(verify(&model, &calls, &answer), Proof::Holds, "{answer:?} of {calls:?}");
+                }
+            }
+        }
+    }
+    assert!(legal > 5_000, "{legal}");
 }
 
 /// Whether there is an order, by remembering which calls were placed in which state: for longer histories.

@@ -18,7 +18,7 @@ use super::sys::{self, Registers, Request, Stop, trace};
 
 /// The longest wait for a thread to stop. One that waits for a disk, or for a child between `vfork` and
 /// `exec`, may take long.
-const STOP_TIMEOUT: Duration = Duration::from_millis(300);
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest that a bit of our code may take.
 const STAND_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest that it may run.
