@@ -94,7 +94,7 @@ pub(crate) fn contradiction<M: Model>(
     {
         return Proof::Holds;
     }
-    if is_gone(model, calls, core, &kept) {
+    if gone(model, calls, core).is_some() {
         return Proof::Holds;
     }
     let may = optional(model, calls, &kept);
@@ -140,38 +140,42 @@ pub(crate) fn contradiction<M: Model>(
     Proof::Holds
 }
 
-/// Whether one call of the core needs a state that was certainly gone by then: another one, which shows a
-/// different state, ended before it began, and every call that could have brought the state back is in the
-/// core and ended before that other one began, or began too late.
-fn is_gone<M: Model>(model: &M, calls: &[Timed<M::Call>], core: &[u32], kept: &HashSet<usize>) -> bool {
-    let core: Vec<&Timed<M::Call>> = core.iter().map(|&at| &calls[at as usize]).collect();
+/// A state that was certainly gone when a call needed it, by position.
+pub(crate) struct Gone {
+    /// The call that needs the state.
+    pub(crate) needy: u32,
+    /// One that shows another state and ended before `needy` began.
+    pub(crate) other: u32,
+}
+
+/// The call of the core, if there is one, that needs a state that was certainly gone by then: another one,
+/// which shows a different state, ended before it began, and every call that could have brought the state
+/// back is in the core and ended before that other one began, or began too late.
+pub(crate) fn gone<M: Model>(model: &M, calls: &[Timed<M::Call>], core: &[u32]) -> Option<Gone> {
+    let core: Vec<(u32, &Timed<M::Call>)> =
+        core.iter().map(|&at| Some((at, calls.get(at as usize)?))).collect::<Option<_>>()?;
     let mut leaving: HashMap<M::State, usize> = HashMap::new();
-    for state in core.iter().filter_map(|c| model.leaves(&c.call)) {
+    for state in core.iter().filter_map(|(_, c)| model.leaves(&c.call)) {
         *leaving.entry(state).or_default() += 1;
     }
     // All but two of the core bring back the state that one of these two needs.
-    let needy = core.iter().filter(|c| !c.is_open()).find_map(|needy| {
-        let state = model.needs(&needy.call)?;
-        (leaving.get(&state).copied().unwrap_or(0) + 2 >= core.len()).then_some((*needy, state))
-    });
-    let Some((needy, state)) = needy else {
-        return false;
+    let (needy, needs, state) = core.iter().filter(|(_, c)| !c.is_open()).find_map(|&(at, c)| {
+        let state = model.needs(&c.call)?;
+        (leaving.get(&state).copied().unwrap_or(0) + 2 >= core.len()).then_some((at, c, state))
+    })?;
+    let differs = |shown: Option<M::State>| shown.is_some_and(|shown| shown != state);
+    let shows_another = |c: &Timed<M::Call>| differs(model.needs(&c.call)) || differs(model.leaves(&c.call));
+    let before = core.iter().filter(|(_, c)| c.end < needs.start && shows_another(c));
+    let &(other, shows) = before.max_by_key(|(_, c)| c.start)?;
+    let kept: HashSet<u32> = core.iter().map(|&(at, _)| at).collect();
+    let brings_back = |c: &Timed<M::Call>| {
+        let leaves = !model.reads_only(&c.call) && model.leaves(&c.call).is_none_or(|left| left == state);
+        leaves && model.needs(&c.call).is_none_or(|needed| needed != state)
     };
-    let differs = |other: Option<M::State>| other.is_some_and(|other| other != state);
-    let shows_another = |c: &&&Timed<M::Call>| {
-        c.end < needy.start && (differs(model.needs(&c.call)) || differs(model.leaves(&c.call)))
-    };
-    let Some(other) = core.iter().filter(shows_another).max_by_key(|c| c.start) else {
-        return false;
-    };
-    calls.iter().enumerate().all(|(at, c)| {
-        let brings_back = || {
-            let leaves = model.leaves(&c.call).is_none_or(|left| left == state);
-            leaves && model.needs(&c.call).is_none_or(|needed| needed != state)
-        };
-        let elsewhere = || kept.contains(&at) && (c.end < other.start || needy.end < c.start);
-        std::ptr::eq(c, needy) || model.reads_only(&c.call) || !brings_back() || elsewhere()
-    })
+    let at_no_time =
+        |at, c: &Timed<M::Call>| kept.contains(&at) && (c.end < shows.start || needs.end < c.start);
+    let gone = (0..).zip(calls).all(|(at, c)| at == needy || !brings_back(c) || at_no_time(at, c));
+    gone.then_some(Gone { needy, other })
 }
 
 /// What may take effect, or not, beside the calls that are kept: open ones, and those released. Reads and

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::cite::{Calls, Citations};
 use super::judge::Violation;
+use crate::verify::{Gone, gone};
 use crate::words::{listed, of_key};
 
 /// The name of the anomaly.
@@ -51,6 +52,12 @@ impl<M: Model> Case<'_, M> {
         self.violation.core.as_deref().filter(|core| core.len() <= READABLE)
     }
 
+    /// What a longer core comes down to.
+    fn gone(&self) -> Option<Gone> {
+        let core = self.violation.core.as_deref().filter(|core| core.len() > READABLE)?;
+        gone(self.model, &self.calls.timed, core)
+    }
+
     /// The last operations of the longest order, oldest first.
     fn last(&self) -> &[u32] {
         let prefix = self.violation.prefix.as_deref().unwrap_or_default();
@@ -88,6 +95,13 @@ impl<M: Model> Case<'_, M> {
 
     fn message(&self) -> String {
         let head = self.head();
+        if let Some(Gone { needy, other }) = self.gone() {
+            let (needy, other) = (self.in_words(needy), self.in_words(other));
+            return format!(
+                "{head} {needy} found what was certainly gone: {other} shows something else and ended before, \
+                 and everything that could have brought it back ended before that one began, or began later."
+            );
+        }
         let Some(core) = self.core() else {
             return head;
         };
@@ -106,9 +120,10 @@ impl<M: Model> Case<'_, M> {
     /// The indices of the events that the anomaly cites.
     fn events(&self) -> Vec<u64> {
         let failing = self.violation.failing;
-        let cited = match self.core() {
-            Some(core) => core.to_vec(),
-            None => self.last().to_vec(),
+        let cited = match (self.core(), self.gone()) {
+            (Some(core), _) => core.to_vec(),
+            (None, Some(Gone { needy, other })) => vec![other, needy],
+            (None, None) => self.last().to_vec(),
         };
         let mut cited: Vec<u32> = cited.into_iter().chain(failing).take(IN_DETAILS).collect();
         if cited.is_empty() {

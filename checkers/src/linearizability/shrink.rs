@@ -40,6 +40,11 @@ const EFFORT: (u64, u64) = (400_000, 8);
 /// How many ways of ordering a core may be looked at to prove it.
 const PROOF_WAYS: usize = 1 << 20;
 
+/// A longer core than this that is proven without trying orders is left as it is.
+const LONG: usize = 40;
+/// Of more calls than this, it is not found out whether one of a pair can be spared.
+const MANY: usize = 10_000;
+
 struct Shrink<'a, M: Model> {
     model: &'a M,
     calls: &'a [Timed<M::Call>],
@@ -60,6 +65,12 @@ pub(super) fn shrink<M: Model>(
     failing: Option<u32>,
     limits: &Limits<'_>,
 ) -> Option<Core> {
+    if let Some(core) = core
+        && (core.len() > LONG || core.len() <= 2 && calls.len() > MANY)
+        && contradiction(model, calls, core, 0) == Proof::Holds
+    {
+        return Some(Core { ops: core.to_vec(), minimal: core.len() == 1, proven: true });
+    }
     let limits = Limits { configurations: CONFIGURATIONS, ..*limits };
     let everything: Vec<u32> = (0..calls.len() as u32).collect();
     let effort = EFFORT.0 + EFFORT.1 * calls.len() as u64;
