@@ -18,8 +18,10 @@ use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use clap::Command;
 use ordeal_core::memory::{self, MemoryTarget};
 use ordeal_core::{Bug, Target, TargetError};
+use patterns::reference::{self, Reference};
 
 /// How a target is to be set up for a run.
 #[derive(Clone, Debug, Default)]
@@ -67,9 +69,13 @@ pub struct OptionSpec {
     pub default: &'static str,
 }
 
-/// Runs a reference node with these arguments until it ends. A `clap::Error` inside means that the
-/// arguments were wrong, or that help was asked for.
-pub type RunNode = fn(Vec<OsString>) -> anyhow::Result<()>;
+/// How a target is made.
+pub(crate) enum Kind {
+    /// In its own way.
+    Own(fn(&Config) -> Result<Box<dyn Target>, TargetError>),
+    /// As all reference targets are.
+    Reference(Reference),
+}
 
 /// A target in the registry.
 pub struct Entry {
@@ -87,10 +93,8 @@ pub struct Entry {
     pub bugs: &'static [Bug],
     /// The settings it takes.
     pub options: &'static [OptionSpec],
-    /// Makes it; by way of [`Entry::configure`].
-    build: fn(&Config) -> Result<Box<dyn Target>, TargetError>,
-    /// Runs one of its nodes, for reference targets.
-    pub node: Option<RunNode>,
+    /// How it is made; by way of [`Entry::configure`].
+    pub(crate) kind: Kind,
 }
 
 /// Every target there is. The first that usually serves a workload is the workload's default.
@@ -105,8 +109,7 @@ pub const TARGETS: &[Entry] = &[
         nodes: 1..=64,
         bugs: memory::BUGS,
         options: &[],
-        build: |config| Ok(Box::new(MemoryTarget::new(config.bug.as_deref())?)),
-        node: None,
+        kind: Kind::Own(|config| Ok(Box::new(MemoryTarget::new(config.bug.as_deref())?))),
     },
 ];
 
@@ -149,7 +152,30 @@ impl Entry {
                 config.nodes
             )));
         }
-        (self.build)(config)
+        match self.kind {
+            Kind::Own(build) => build(config),
+            Kind::Reference(reference) => reference::target(self, reference, config),
+        }
+    }
+
+    /// The command line of its nodes, if it is a reference target.
+    pub fn node_command(&self) -> Option<Command> {
+        match &self.kind {
+            Kind::Own(_) => None,
+            Kind::Reference(reference) => Some(reference::command(self.name, reference)),
+        }
+    }
+
+    /// Runs one of its nodes with these arguments until it ends; `None` if it is no reference target.
+    ///
+    /// # Errors
+    /// What the node says. A [`clap::Error`] inside means that the arguments were wrong, or that help was
+    /// asked for.
+    pub fn run_node(&self, args: Vec<OsString>) -> Option<anyhow::Result<()>> {
+        match &self.kind {
+            Kind::Own(_) => None,
+            Kind::Reference(reference) => Some(reference::run(self.name, reference, args)),
+        }
     }
 }
 

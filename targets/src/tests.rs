@@ -92,37 +92,74 @@ fn a_workload_that_is_not_served_is_refused() {
 }
 
 #[test]
-fn the_node_understands_how_it_is_launched() {
-    let entry = find("quorum-reads-writes").unwrap();
-    for bug in std::iter::once(None).chain(entry.bugs.iter().map(|b| Some(b.name.to_owned()))) {
-        let config = Config { bug, ..config(5) };
-        let target = entry.configure(&config).unwrap();
-        let cluster = cluster(5);
-        let launch = target.launch(&cluster.nodes[1], &cluster).unwrap().unwrap();
-        assert_eq!(launch.program, PathBuf::from("/opt/ordeal"));
-        assert_eq!(launch.args[..2], ["node", "quorum-reads-writes"]);
-        let flag = |name: &str| {
-            let at = launch.args.iter().position(|a| a == name).unwrap();
-            launch.args[at + 1].as_str()
-        };
-        assert_eq!(flag("--listen"), "10.78.0.2:8080");
-        assert!(flag("--peers").starts_with("n1=10.78.0.1:8080,n2=10.78.0.2:8080,"));
-        assert_eq!((flag("--read-quorum"), flag("--write-quorum")), ("3", "3"));
-        let parsed = patterns::quorum_reads_writes::command().try_get_matches_from(&launch.args[2..]);
-        assert!(parsed.is_ok(), "{}", parsed.err().unwrap());
+fn every_node_understands_how_it_is_launched() {
+    for entry in TARGETS.iter().filter(|t| t.node_command().is_some()) {
+        let cluster = cluster(entry.default_nodes);
+        for bug in std::iter::once(None).chain(entry.bugs.iter().map(|b| Some(b.name.to_owned()))) {
+            let config = Config { bug, ..config(entry.default_nodes) };
+            let target = entry.configure(&config).unwrap();
+            for node in &cluster.nodes {
+                let launch = target.launch(node, &cluster).unwrap().unwrap();
+                assert_eq!(launch.program, PathBuf::from("/opt/ordeal"));
+                assert_eq!(launch.args[..2], ["node", entry.name]);
+                let parsed = entry.node_command().unwrap().try_get_matches_from(&launch.args[2..]);
+                assert!(parsed.is_ok(), "{}: {}", entry.name, parsed.err().unwrap());
+            }
+        }
     }
 }
 
 #[test]
-fn every_bug_of_the_node_has_a_row() {
-    let rows: Vec<_> = find("quorum-reads-writes").unwrap().bugs.iter().map(|b| (b.name, b.about)).collect();
-    assert_eq!(rows, ordeal_quorum_reads_writes::BUGS);
+fn a_node_is_launched_with_what_all_nodes_take_and_with_its_own_flags() {
+    let cluster = cluster(5);
+    let target = find("quorum-reads-writes").unwrap().configure(&config(5)).unwrap();
+    let launch = target.launch(&cluster.nodes[1], &cluster).unwrap().unwrap();
+    let flag = |name: &str| {
+        let at = launch.args.iter().position(|a| a == name).unwrap();
+        launch.args[at + 1].as_str()
+    };
+    assert_eq!((flag("--id"), flag("--data-dir")), ("n2", "/run/n2"));
+    assert_eq!(flag("--listen"), "10.78.0.2:8080");
+    assert!(flag("--peers").starts_with("n1=10.78.0.1:8080,n2=10.78.0.2:8080,"));
+    assert_eq!((flag("--read-quorum"), flag("--write-quorum")), ("3", "3"));
+}
+
+#[test]
+fn every_bug_of_every_node_has_a_row() {
+    for entry in TARGETS {
+        if let Kind::Reference(reference) = &entry.kind {
+            let rows: Vec<_> = entry.bugs.iter().map(|b| (b.name, b.about)).collect();
+            assert_eq!(rows, reference.known_bugs, "{}", entry.name);
+        }
+    }
+}
+
+/// A node that says of itself that it leads, or that it does not.
+async fn node_that_says(leads: bool) -> std::net::SocketAddr {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 1024]).await.unwrap();
+        let body = json!({ "leads": leads, "term": 3 }).to_string();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).await.unwrap();
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_node_says_itself_whether_it_leads() {
+    assert!(reference::leads(node_that_says(true).await, "/raft/status").await);
+    assert!(!reference::leads(node_that_says(false).await, "/raft/status").await);
+    assert!(!reference::leads("127.0.0.1:1".parse().unwrap(), "/raft/status").await);
 }
 
 #[test]
 fn a_node_that_is_misused_says_so() {
-    let node = find("quorum-reads-writes").unwrap().node.unwrap();
-    let error = node(vec!["--no-such-flag".into()]).unwrap_err();
+    let node = find("quorum-reads-writes").unwrap();
+    let error = node.run_node(vec!["--no-such-flag".into()]).unwrap().unwrap_err();
     assert!(error.downcast_ref::<clap::Error>().is_some(), "{error}");
 }
 
@@ -206,12 +243,12 @@ async fn the_reference_nodes_serve_the_workload_from_every_node() {
         node.data_dir = dir.path().join(&node.id);
         std::fs::create_dir(&node.data_dir).unwrap();
     }
-    let target = find("quorum-reads-writes").unwrap().configure(&config(3)).unwrap();
+    let entry = find("quorum-reads-writes").unwrap();
+    let target = entry.configure(&config(3)).unwrap();
     assert!(!target.ready(&cluster.nodes[0]).await, "nothing is running yet");
     let nodes = cluster.nodes.iter().map(|node| {
         let launch = target.launch(node, &cluster).unwrap().unwrap();
-        let matches =
-            patterns::quorum_reads_writes::command().try_get_matches_from(&launch.args[2..]).unwrap();
+        let matches = entry.node_command().unwrap().try_get_matches_from(&launch.args[2..]).unwrap();
         let args = clap::FromArgMatches::from_arg_matches(&matches).unwrap();
         tokio::spawn(ordeal_quorum_reads_writes::run(args))
     });

@@ -72,11 +72,20 @@ fn crates_depend_only_on_the_floors_below() {
         ("nemesis", &["ordeal-core"]),
         ("checkers", &["ordeal-core"]),
         ("workloads", &["ordeal-core", "ordeal-checkers"]),
-        ("targets", &["ordeal-core", "ordeal-workloads", "ordeal-quorum-reads-writes"]),
         ("targets/kit", &[]),
-        ("targets/patterns/quorum-reads-writes", &["ordeal-kit"]),
+        ("targets/raft", &["ordeal-kit"]),
     ];
-    for (folder, allowed) in allowed {
+    // Every folder of a pattern is a crate of that name, which the targets may use.
+    let patterns: Vec<String> = fs::read_dir(root().join("targets/patterns"))
+        .unwrap()
+        .map(|pattern| pattern.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let crates: Vec<String> = patterns.iter().map(|pattern| format!("ordeal-{pattern}")).collect();
+    let folders: Vec<String> = patterns.iter().map(|pattern| format!("targets/patterns/{pattern}")).collect();
+    let targets: Vec<&str> =
+        ["ordeal-core", "ordeal-workloads"].into_iter().chain(crates.iter().map(String::as_str)).collect();
+    let nodes = folders.iter().map(|folder| (folder.as_str(), ["ordeal-kit", "ordeal-raft"].as_slice()));
+    for (folder, allowed) in allowed.iter().copied().chain(nodes).chain([("targets", targets.as_slice())]) {
         for dependency in dependencies(folder) {
             let ours = dependency.starts_with("ordeal");
             assert!(!ours || allowed.contains(&dependency.as_str()), "{folder} must not use {dependency}");
@@ -97,7 +106,7 @@ fn the_vocabulary_and_the_simulator_do_no_input_or_output() {
 
 #[test]
 fn nodes_know_nothing_of_the_harness() {
-    for folder in ["targets/kit", "targets/patterns"] {
+    for folder in ["targets/kit", "targets/raft", "targets/patterns"] {
         for (path, text) in sources(folder) {
             for forbidden in
                 ["ordeal_core", "ordeal_runner", "ordeal_nemesis", "ordeal_checkers", "ordeal_workloads"]
@@ -123,6 +132,7 @@ fn only_the_cli_prints() {
         "workloads/src",
         "targets/src",
         "targets/kit/src",
+        "targets/raft/src",
         "targets/patterns",
     ] {
         for (path, text) in sources(folder) {

@@ -50,6 +50,19 @@ pub struct PeerOptions {
     pub answer_bytes_max: usize,
 }
 
+impl PeerOptions {
+    /// The usual limits, for answers of this time and length.
+    pub fn usual(timeout: Duration, answer_bytes_max: usize) -> Self {
+        PeerOptions {
+            connect_timeout: Duration::from_millis(300),
+            timeout,
+            connections_max: 64,
+            requests_max: 1024,
+            answer_bytes_max,
+        }
+    }
+}
+
 /// Why a peer gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeerError {

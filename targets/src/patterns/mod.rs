@@ -1,3 +1,5 @@
 //! The reference targets: each starts nodes of one pattern, run by the harness's own binary.
 
+pub(crate) mod reference;
+
 pub mod quorum_reads_writes;

@@ -90,7 +90,7 @@ fn check_faults() -> [Check; 3] {
 
 /// Third-party systems: whether they are installed. Reference targets come with the binary.
 fn check_system(entry: &ordeal_targets::Entry) -> Option<Check> {
-    if entry.node.is_some() {
+    if entry.node_command().is_some() {
         return None;
     }
     let config = ordeal_targets::Config {

@@ -4,10 +4,9 @@ use crate::args::NodeArgs;
 use crate::exit::{Exit, usage};
 
 pub(crate) fn main(args: &NodeArgs) -> anyhow::Result<Exit> {
-    let node = ordeal_targets::find(&args.pattern).and_then(|entry| entry.node);
-    let Some(node) = node else {
-        let known: Vec<_> =
-            ordeal_targets::TARGETS.iter().filter(|t| t.node.is_some()).map(|t| t.name).collect();
+    let reference = |entry: &&ordeal_targets::Entry| entry.node_command().is_some();
+    let Some(entry) = ordeal_targets::find(&args.pattern).filter(reference) else {
+        let known: Vec<_> = ordeal_targets::TARGETS.iter().filter(reference).map(|t| t.name).collect();
         return usage(format!("`{}` is no reference target; there are: {}", args.pattern, known.join(", ")));
     };
     // What a node says goes to its standard error, which the harness collects.
@@ -16,10 +15,10 @@ pub(crate) fn main(args: &NodeArgs) -> anyhow::Result<Exit> {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
-    match node(args.args.clone()) {
-        Ok(()) => Ok(Exit::Valid),
+    match entry.run_node(args.args.clone()) {
+        None | Some(Ok(())) => Ok(Exit::Valid),
         // Wrong arguments, or a question for help, in clap's own words.
-        Err(error) => match error.downcast::<clap::Error>() {
+        Some(Err(error)) => match error.downcast::<clap::Error>() {
             Ok(error) => error.exit(),
             Err(error) => Err(error),
         },

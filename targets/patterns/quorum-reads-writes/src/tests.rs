@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ordeal_kit::Id;
+use ordeal_kit::{Id, Peer};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -41,14 +42,16 @@ impl TestCluster {
             .map(|(n, listener)| Peer { id: format!("n{n}"), address: listener.local_addr().unwrap() })
             .collect();
         let args = |peer: &Peer| Args {
-            id: peer.id.clone(),
-            listen: peer.address,
-            peers: peers.clone(),
-            data_dir: directory.path().join(&peer.id),
+            node: NodeArgs {
+                id: peer.id.clone(),
+                listen: peer.address,
+                peers: peers.clone(),
+                data_dir: directory.path().join(&peer.id),
+                bug: bug.map(|name| name.parse().unwrap()),
+            },
             read_quorum: None,
             write_quorum: None,
             quorum_timeout_ms: 5_000,
-            bug: bug.map(str::to_owned),
         };
         TestCluster {
             args: peers.iter().map(args).collect(),
@@ -68,10 +71,10 @@ impl TestCluster {
         for node in nodes {
             let args = self.args[node].clone();
             let plan = Plan::new(&args).unwrap();
-            let listener = ordeal_kit::listen(args.listen).await.unwrap();
+            let listener = ordeal_kit::listen(args.node.listen).await.unwrap();
             let (stop, stopped) = oneshot::channel();
             let stopped = async move { drop(stopped.await) };
-            let ended = tokio::spawn(serve(listener, args, plan, stopped));
+            let ended = tokio::spawn(serve(Server::until(listener, stopped), args, plan));
             self.nodes[node] = Some(Running { stop, ended });
             let health = self.http.get(self.url(node, "/health")).send().await.unwrap();
             assert_eq!(health.status(), StatusCode::OK);
@@ -87,12 +90,12 @@ impl TestCluster {
     }
 
     fn url(&self, node: usize, path: &str) -> String {
-        format!("http://{}{path}", self.args[node].listen)
+        format!("http://{}{path}", self.args[node].node.listen)
     }
 
     fn store_options(&self, node: usize) -> StoreOptions {
         StoreOptions {
-            node: self.args[node].id.clone(),
+            node: self.args[node].node.id.clone(),
             order: protocol::VersionOrder::Total,
             lazy_sync: false,
         }
@@ -100,7 +103,7 @@ impl TestCluster {
 
     /// Puts an update into the store of a node that is not running: a write that got no further.
     async fn plant(&self, node: usize, update: Update) {
-        let store = Store::open(&self.args[node].data_dir, self.store_options(node)).unwrap();
+        let store = Store::open(&self.args[node].node.data_dir, self.store_options(node)).unwrap();
         store.update(update).await.unwrap();
     }
 
@@ -314,14 +317,16 @@ async fn concurrent_clients_lose_nothing_and_reads_only_grow() {
 #[test]
 fn arguments_that_break_the_promise_are_refused() {
     let args = |id: &str, read, write, bug: Option<&str>| Args {
-        id: id.to_owned(),
-        listen: "127.0.0.1:1".parse().unwrap(),
-        peers: (1..=5).map(|n| format!("n{n}=127.0.0.1:{n}").parse().unwrap()).collect(),
-        data_dir: Path::new("nowhere").to_owned(),
+        node: NodeArgs {
+            id: id.to_owned(),
+            listen: "127.0.0.1:1".parse().unwrap(),
+            peers: (1..=5).map(|n| format!("n{n}=127.0.0.1:{n}").parse().unwrap()).collect(),
+            data_dir: Path::new("nowhere").to_owned(),
+            bug: bug.map(|name| name.parse().unwrap()),
+        },
         read_quorum: read,
         write_quorum: write,
         quorum_timeout_ms: 1_000,
-        bug: bug.map(str::to_owned),
     };
     let refusal = |args: &Args| Plan::new(args).unwrap_err().to_string();
     assert!(Plan::new(&args("n1", None, None, None)).is_ok());

@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use self::client::{EtcdClient, Settings};
-use crate::{Config, Entry, OptionSpec};
+use crate::{Config, Entry, Kind, OptionSpec};
 
 const NAME: &str = "etcd";
 
@@ -77,8 +77,7 @@ pub(crate) const ENTRY: Entry = Entry {
             default: "on",
         },
     ],
-    build: |config| Ok(Box::new(Etcd::new(config)?)),
-    node: None,
+    kind: Kind::Own(|config| Ok(Box::new(Etcd::new(config)?))),
 };
 
 /// The target.

@@ -1,0 +1,203 @@
+//! One target for all patterns: what they share is here, what one adds is its [`Reference`].
+//!
+//! A node is this program again, `ordeal node NAME --id … --listen … --peers … --data-dir … [--bug …]` and the
+//! pattern's own flags. It listens on [`PORT`] and says on `GET /health` whether it is ready. Where one node
+//! leads, each says on a path of the pattern's choice whether it is the one, as `{"leads": true, …}`.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{ArgMatches, Command};
+use ordeal_core::{BoxFuture, Bug, Client, ClusterSpec, Launch, NodeSpec, Primary, Target, TargetError};
+use ordeal_workloads::http::HttpClient;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
+
+use crate::{Config, Entry};
+
+/// The port that nodes listen on, for clients and for one another.
+pub(crate) const PORT: u16 = 8080;
+
+/// The longest wait for an answer about a node's state.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a pattern adds to the row of the registry. It is data and functions without state, so that a row
+/// is a constant.
+#[derive(Clone, Copy)]
+pub(crate) struct Reference {
+    /// Refuses settings that contradict each other, before anything is started.
+    pub(crate) check: fn(&Config) -> Result<(), TargetError>,
+    /// The flags of one node besides those that all nodes have: name without dashes, value. A node's role
+    /// can follow from its place, `NodeSpec::index`.
+    pub(crate) flags: fn(&Config, &NodeSpec, &ClusterSpec) -> Vec<(&'static str, String)>,
+    /// A client of the usual workload that talks to this node.
+    pub(crate) client: fn(&Config, &NodeSpec) -> Box<dyn Client>,
+    /// Where a node says whether it leads; `None` if none does.
+    pub(crate) leads: Option<&'static str>,
+    /// The node's own table of its defects.
+    pub(crate) known_bugs: &'static [(&'static str, &'static str)],
+    /// Adds the node's arguments to a command: `Args::augment_args`.
+    pub(crate) arguments: fn(Command) -> Command,
+    /// Runs a node until it is told to stop.
+    pub(crate) run: fn(&ArgMatches) -> anyhow::Result<()>,
+}
+
+/// A row of a pattern's bugs; what goes wrong is the node's own word for it. A bug that the node does not
+/// know does not compile.
+pub(crate) const fn bug(
+    known: &[(&'static str, &'static str)],
+    name: &'static str,
+    anomalies: &'static [&'static str],
+    faults: &'static str,
+) -> Bug {
+    let mut row = 0;
+    while row < known.len() {
+        if same(known[row].0.as_bytes(), name.as_bytes()) {
+            return Bug { name, about: known[row].1, anomalies, faults };
+        }
+        row += 1;
+    }
+    panic!("the node has no such bug");
+}
+
+/// Equality, which cannot be had from `==` in a constant.
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at == a.len() && at == b.len()
+}
+
+/// Runs a node's future to its end.
+pub(crate) fn block_on(node: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Runtime::new().context("cannot start the async runtime")?.block_on(node)
+}
+
+/// Where a node listens.
+pub(crate) fn address(node: &NodeSpec) -> SocketAddr {
+    SocketAddr::from((node.ip, PORT))
+}
+
+/// The command line of a node of this name.
+pub(crate) fn command(name: &'static str, reference: &Reference) -> Command {
+    let bare = Command::new(name).bin_name(format!("ordeal node {name}")).no_binary_name(true);
+    let bugs: String =
+        reference.known_bugs.iter().map(|(bug, about)| format!("\n  {bug}: {about}")).collect();
+    (reference.arguments)(bare).after_help(format!("Bugs:{bugs}"))
+}
+
+/// Runs a node of this name with these arguments until it ends.
+pub(crate) fn run(name: &'static str, reference: &Reference, args: Vec<OsString>) -> anyhow::Result<()> {
+    (reference.run)(&command(name, reference).try_get_matches_from(args)?)
+}
+
+/// A reference target, configured for one run.
+struct ReferenceTarget {
+    name: &'static str,
+    workload: [&'static str; 1],
+    bugs: &'static [Bug],
+    reference: Reference,
+    config: Config,
+}
+
+/// The target of this row.
+pub(crate) fn target(
+    entry: &Entry,
+    reference: Reference,
+    config: &Config,
+) -> Result<Box<dyn Target>, TargetError> {
+    (reference.check)(config)?;
+    Ok(Box::new(ReferenceTarget {
+        name: entry.name,
+        workload: [entry.default_workload],
+        bugs: entry.bugs,
+        reference,
+        config: config.clone(),
+    }))
+}
+
+impl Target for ReferenceTarget {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn workloads(&self) -> &[&'static str] {
+        &self.workload
+    }
+
+    fn bugs(&self) -> &[Bug] {
+        self.bugs
+    }
+
+    fn launch(&self, node: &NodeSpec, cluster: &ClusterSpec) -> Result<Option<Launch>, TargetError> {
+        let peers: Vec<String> = cluster.nodes.iter().map(|n| format!("{}={}", n.id, address(n))).collect();
+        let mut flags = vec![
+            ("id", node.id.clone()),
+            ("listen", address(node).to_string()),
+            ("peers", peers.join(",")),
+            ("data-dir", node.data_dir.to_string_lossy().into_owned()),
+        ];
+        flags.extend(self.config.bug.clone().map(|bug| ("bug", bug)));
+        flags.extend((self.reference.flags)(&self.config, node, cluster));
+        let mut args = vec!["node".to_owned(), self.name.to_owned()];
+        args.extend(flags.into_iter().flat_map(|(name, value)| [format!("--{name}"), value]));
+        Ok(Some(Launch { program: self.config.ordeal.clone(), args, env: Vec::new() }))
+    }
+
+    fn ready<'a>(&'a self, node: &'a NodeSpec) -> BoxFuture<'a, bool> {
+        #[derive(Deserialize)]
+        struct Health {
+            ready: bool,
+        }
+        Box::pin(
+            async move { probe(address(node), "/health").await.is_some_and(|health: Health| health.ready) },
+        )
+    }
+
+    fn client(&self, workload: &str, node: &NodeSpec) -> Result<Box<dyn Client>, TargetError> {
+        match self.workload.contains(&workload) {
+            true => Ok((self.reference.client)(&self.config, node)),
+            false => Err(crate::not_served(self.name, workload, &self.workload)),
+        }
+    }
+
+    fn primary(&self) -> Option<&dyn Primary> {
+        self.reference.leads.is_some().then_some(self as &dyn Primary)
+    }
+}
+
+impl Primary for ReferenceTarget {
+    fn primaries<'a>(&'a self, cluster: &'a ClusterSpec) -> BoxFuture<'a, Vec<usize>> {
+        Box::pin(async move {
+            let Some(path) = self.reference.leads else { return Vec::new() };
+            let mut asked = JoinSet::new();
+            for node in &cluster.nodes {
+                let (index, address) = (node.index, address(node));
+                asked.spawn(async move { leads(address, path).await.then_some(index) });
+            }
+            let mut leaders: Vec<usize> = asked.join_all().await.into_iter().flatten().collect();
+            leaders.sort_unstable();
+            leaders
+        })
+    }
+}
+
+/// Whether the node holds itself to be the leader.
+pub(crate) async fn leads(address: SocketAddr, path: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Status {
+        leads: bool,
+    }
+    probe(address, path).await.is_some_and(|status: Status| status.leads)
+}
+
+/// What a node says of itself; `None` if it says nothing in time, or something else.
+async fn probe<T: DeserializeOwned>(address: SocketAddr, path: &str) -> Option<T> {
+    let mut http = HttpClient::new(address);
+    let reply = tokio::time::timeout(PROBE_TIMEOUT, http.get(path)).await.ok()?.ok()?;
+    serde_json::from_slice(&reply.body).ok().filter(|_| reply.status == 200)
+}
