@@ -7,6 +7,7 @@
 
 mod draw;
 pub mod http;
+pub mod iot;
 pub mod patients;
 pub mod register;
 
@@ -40,6 +41,7 @@ pub const WORKLOADS: &[Entry] = &[
         build: || Box::new(patients::Patients),
         client: Some(patients::client),
     },
+    Entry { name: iot::NAME, about: iot::ABOUT, build: || Box::new(iot::Iot), client: Some(iot::client) },
 ];
 
 /// The workload of this name.

@@ -57,6 +57,7 @@ fn draw(workload: &str, seed: u64) -> Vec<Op> {
 fn written(op: &Op) -> Option<Value> {
     match &*op.f {
         "write" | "append-entry" | "write-summary" => Some(op.value.clone()),
+        "reading" | "reset" => op.value.get("request").cloned(),
         "cas" => Some(op.value[1].clone()),
         _ => None,
     }
@@ -101,6 +102,7 @@ fn keys_stay_within_the_plan_and_all_are_used() {
         let planned: HashSet<Key> = (0..KEYS as i64)
             .map(|n| match entry.name {
                 "register" => Key::Int(n),
+                "iot" => Key::Text(format!("m{n}")),
                 _ => Key::Text(format!("p{n}")),
             })
             .collect();

@@ -3,3 +3,4 @@
 pub(crate) mod reference;
 
 pub mod quorum_reads_writes;
+pub mod state_machine_replication;
