@@ -43,7 +43,7 @@ const PROOF_WAYS: usize = 1 << 20;
 /// A longer core than this that is proven without trying orders is left as it is.
 const LONG: usize = 40;
 /// Of more calls than this, it is not found out whether one of a pair can be spared.
-const MANY: usize = 10_000;
+const MANY: usize = 200;
 
 struct Shrink<'a, M: Model> {
     model: &'a M,
