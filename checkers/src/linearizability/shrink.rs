@@ -38,7 +38,7 @@ const GUESSES: (usize, usize) = (16, 4096);
 /// much, and so much for each call.
 const EFFORT: (u64, u64) = (400_000, 8);
 /// How many ways of ordering a core may be looked at to prove it.
-const PROOF_WAYS: usize = 1 << 20;
+const PROOF_WAYS: usize = 1 << 16;
 
 /// A longer core than this that is proven without trying orders is left as it is.
 const LONG: usize = 40;
