@@ -100,6 +100,7 @@ pub struct Entry {
 /// Every target there is. The first that usually serves a workload is the workload's default.
 pub const TARGETS: &[Entry] = &[
     patterns::quorum_reads_writes::ENTRY,
+    patterns::lease_coordination::ENTRY,
     systems::etcd::ENTRY,
     Entry {
         name: "memory",

@@ -9,6 +9,7 @@ mod draw;
 pub mod http;
 pub mod patients;
 pub mod register;
+pub mod stocks;
 
 use std::net::SocketAddr;
 
@@ -39,6 +40,12 @@ pub const WORKLOADS: &[Entry] = &[
         about: patients::ABOUT,
         build: || Box::new(patients::Patients),
         client: Some(patients::client),
+    },
+    Entry {
+        name: stocks::NAME,
+        about: stocks::ABOUT,
+        build: || Box::new(stocks::Stocks),
+        client: Some(stocks::client),
     },
 ];
 

@@ -2,4 +2,5 @@
 
 pub(crate) mod reference;
 
+pub mod lease_coordination;
 pub mod quorum_reads_writes;
