@@ -101,6 +101,7 @@ pub struct Entry {
 pub const TARGETS: &[Entry] = &[
     patterns::quorum_reads_writes::ENTRY,
     patterns::state_machine_replication::ENTRY,
+    patterns::lease_coordination::ENTRY,
     systems::etcd::ENTRY,
     Entry {
         name: "memory",

@@ -10,6 +10,7 @@ pub mod http;
 pub mod iot;
 pub mod patients;
 pub mod register;
+pub mod stocks;
 
 use std::net::SocketAddr;
 
@@ -42,6 +43,12 @@ pub const WORKLOADS: &[Entry] = &[
         client: Some(patients::client),
     },
     Entry { name: iot::NAME, about: iot::ABOUT, build: || Box::new(iot::Iot), client: Some(iot::client) },
+    Entry {
+        name: stocks::NAME,
+        about: stocks::ABOUT,
+        build: || Box::new(stocks::Stocks),
+        client: Some(stocks::client),
+    },
 ];
 
 /// The workload of this name.
