@@ -91,7 +91,7 @@ fn peak_mb() -> f64 {
 
 fn bench(judge: &str) {
     let entry = judge_named(judge).unwrap();
-    let checker: Box<dyn Checker> = (entry.judge)(&Options::default());
+    let checker: Box<dyn Checker> = (entry.judge)(&Options::default()).unwrap();
     let before = peak_mb();
     let mut intake = checker.intake().unwrap();
     let took = show(judge, intake.as_mut());

@@ -40,7 +40,7 @@ fn ordeal(bencher: Bencher<'_, '_>, name: &str) {
     let parameters = parameters(name);
     let operations = simulate(&parameters).unwrap();
     let history = History { events: Events::new(parameters.object, operations).collect(), truncated: None };
-    let judge = (judge_named(parameters.object.entry().name).unwrap().judge)(&Options::default());
+    let judge = (judge_named(parameters.object.entry().name).unwrap().judge)(&Options::default()).unwrap();
     bencher.bench_local(|| assert_eq!(judge.check(&history).verdict, Verdict::Valid));
 }
 

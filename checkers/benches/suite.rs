@@ -14,7 +14,7 @@ use ordeal_simulator::suite::{Row, rows};
 /// What is measured is the time to the verdict: shrinking a violation to its core comes after it.
 const JUDGES: Judges = |name| {
     let budget = Budget { shrink_ms: 0, ..Budget::default() };
-    Some((judge_named(name)?.judge)(&Options { budget, ..Options::default() }))
+    (judge_named(name)?.judge)(&Options { budget, ..Options::default() }).ok()
 };
 
 /// Without `--bench`, this only sees to it that it works.

@@ -50,7 +50,7 @@ pub(crate) fn compare(bytes: &[u8]) -> (Object, Compared) {
     let object = entry.object;
     let operations = history(object, &mut bytes);
     let Some(judge) = judge_named(entry.name)
-        .map(|judge| (judge.judge)(&Options { initial: object.initial(), ..Options::default() }))
+        .and_then(|judge| (judge.judge)(&Options { initial: object.initial(), ..Options::default() }).ok())
     else {
         return (object, Compared::Nothing);
     };

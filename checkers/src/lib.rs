@@ -49,7 +49,7 @@ pub use models::{
     PriorityQueue, Queue, Register, Set, Stack, Trade, UnorderedQueue, VersionedRegister,
 };
 pub use recovery::Recovery;
-pub use registry::{CHECKERS, JUDGES, JudgeEntry, MODELS, Options, judge_named};
+pub use registry::{CHECKERS, Choice, JUDGES, JudgeEntry, MODELS, Made, Options, judge_named};
 pub use set_durability::SetDurability;
 pub use set_full::SetFull;
 pub use staleness::Staleness;

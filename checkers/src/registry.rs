@@ -1,6 +1,6 @@
 //! The list of everything a history file can be shown to, and how to judge as far as a person may say.
 
-use ordeal_core::{Checker, Finding, History, Model, Verdict};
+use ordeal_core::{Checker, Model};
 use serde_json::Value;
 
 use crate::models::{self, Atom};
@@ -61,7 +61,7 @@ pub struct Options {
     /// A compare-and-set that failed proves that the register did not hold what it expected.
     pub failed_cas_proves: bool,
     /// The isolation level, where the judge has several to choose from.
-    pub level: Option<String>,
+    pub level: Level,
     /// Whether the accounts of a bank may be overdrawn.
     pub overdraft: bool,
     /// The stricter of two readings where a judge has two: `set-full` wants no stale read, `total-queue` wants
@@ -76,9 +76,9 @@ pub struct Options {
 }
 
 impl Options {
-    /// The initial state as a number; 0 if it is none.
-    fn initial_number(&self) -> i64 {
-        self.initial.as_ref().and_then(Value::as_i64).unwrap_or(0)
+    /// The initial state of a counter.
+    fn counter(&self) -> Result<Counter, String> {
+        self.initial.as_ref().map_or(Ok(Counter::default()), Counter::from_options)
     }
 
     /// The register that a history is judged by.
@@ -100,6 +100,28 @@ impl Options {
     }
 }
 
+/// A part of [`Options`] that means something to some judges only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// [`Options::initial`].
+    Initial,
+    /// [`Options::order`].
+    Order,
+    /// [`Options::level`].
+    Level,
+    /// [`Options::strict`].
+    Strict,
+    /// [`Options::overdraft`].
+    Overdraft,
+    /// [`Options::max_versions`] and [`Options::max_ms`].
+    Staleness,
+    /// [`Options::lease_ms`].
+    Lease,
+}
+
+/// A judge, or what is wrong with the options.
+pub type Made = Result<Box<dyn Checker>, String>;
+
 /// A way to judge a history file, chosen by name.
 #[derive(Clone, Copy, Debug)]
 pub struct JudgeEntry {
@@ -107,114 +129,131 @@ pub struct JudgeEntry {
     pub about: About,
     /// Other names by which it is known elsewhere.
     pub aliases: &'static [&'static str],
+    /// What a person may choose.
+    pub takes: &'static [Choice],
     /// Makes the judge, over operations with their usual names.
-    pub judge: fn(&Options) -> Box<dyn Checker>,
+    pub judge: fn(&Options) -> Made,
 }
 
 const fn entry(
     about: About,
     aliases: &'static [&'static str],
-    judge: fn(&Options) -> Box<dyn Checker>,
+    takes: &'static [Choice],
+    judge: fn(&Options) -> Made,
 ) -> JudgeEntry {
-    JudgeEntry { about, aliases, judge }
+    JudgeEntry { about, aliases, takes, judge }
 }
+
+/// What every judge of linearizability takes.
+const ORDER: &[Choice] = &[Choice::Order];
+/// The same where the model has several states to start in.
+const ORDER_INITIAL: &[Choice] = &[Choice::Order, Choice::Initial];
+/// What other judges take that start from a value.
+const INITIAL: &[Choice] = &[Choice::Initial];
 
 /// The sequential specifications against which linearizability is judged.
 pub const MODELS: &[JudgeEntry] = &[
-    entry(models::register::ABOUT, &["cas-register", "cas"], |options| {
+    entry(models::register::ABOUT, &["cas-register", "cas"], ORDER_INITIAL, |options| {
         linearizable(options.register(), options)
     }),
-    entry(models::versioned_register::ABOUT, &[], |options| {
+    entry(models::versioned_register::ABOUT, &[], ORDER, |options| {
         linearizable(VersionedRegister::default(), options)
     }),
-    entry(models::multi_register::ABOUT, &[], |options| from_initial(MultiRegister::from_options, options)),
-    entry(models::kv::ABOUT, &[], |options| linearizable(KeyValue, options)),
-    entry(models::grow_set::ABOUT, &["gset"], |options| linearizable(GrowSet::default(), options)),
-    entry(models::set::ABOUT, &["dset"], |options| linearizable(Set, options)),
-    entry(models::list::ABOUT, &["log", "append-log"], |options| linearizable(AppendList, options)),
-    entry(models::queue::ABOUT, &["fifo-queue"], |options| linearizable(Queue, options)),
-    entry(models::unordered_queue::ABOUT, &["bag"], |options| linearizable(UnorderedQueue, options)),
-    entry(models::stack::ABOUT, &[], |options| linearizable(Stack, options)),
-    entry(models::priority_queue::ABOUT, &["priorityqueue"], |options| linearizable(PriorityQueue, options)),
-    entry(models::counter::ABOUT, &[], |options| from_initial(Counter::from_options, options)),
-    entry(models::lock::ABOUT, &["mutex"], |options| linearizable(Lock, options)),
-    entry(models::fenced_lock::ABOUT, &["fenced"], |options| linearizable(FencedLock, options)),
-    entry(models::ledger::ABOUT, &[], |options| from_initial(Ledger::from_options, options)),
-    entry(models::claim::ABOUT, &[], |options| linearizable(Claim, options)),
-    entry(models::machine::ABOUT, &[], |options| linearizable(Machine::default(), options)),
-    entry(models::trade::ABOUT, &[], |options| linearizable(Trade, options)),
+    entry(models::multi_register::ABOUT, &[], ORDER_INITIAL, |options| {
+        from_initial(MultiRegister::from_options, options)
+    }),
+    entry(models::kv::ABOUT, &[], ORDER, |options| linearizable(KeyValue, options)),
+    entry(models::grow_set::ABOUT, &["gset"], ORDER, |options| linearizable(GrowSet::default(), options)),
+    entry(models::set::ABOUT, &["dset"], ORDER, |options| linearizable(Set, options)),
+    entry(models::list::ABOUT, &["log", "append-log"], ORDER, |options| linearizable(AppendList, options)),
+    entry(models::queue::ABOUT, &["fifo-queue"], ORDER, |options| linearizable(Queue, options)),
+    entry(models::unordered_queue::ABOUT, &["bag"], ORDER, |options| linearizable(UnorderedQueue, options)),
+    entry(models::stack::ABOUT, &[], ORDER, |options| linearizable(Stack, options)),
+    entry(models::priority_queue::ABOUT, &["priorityqueue"], ORDER, |options| {
+        linearizable(PriorityQueue, options)
+    }),
+    entry(models::counter::ABOUT, &[], ORDER_INITIAL, |options| from_initial(Counter::from_options, options)),
+    entry(models::lock::ABOUT, &["mutex"], ORDER, |options| linearizable(Lock, options)),
+    entry(models::fenced_lock::ABOUT, &["fenced"], ORDER, |options| linearizable(FencedLock, options)),
+    entry(models::ledger::ABOUT, &[], ORDER_INITIAL, |options| from_initial(Ledger::from_options, options)),
+    entry(models::claim::ABOUT, &[], ORDER, |options| linearizable(Claim, options)),
+    entry(models::machine::ABOUT, &[], ORDER, |options| linearizable(Machine::default(), options)),
+    entry(models::trade::ABOUT, &[], ORDER, |options| linearizable(Trade, options)),
 ];
 
-fn linearizable<M: Model + 'static>(model: M, options: &Options) -> Box<dyn Checker> {
-    Box::new(Linearizable::new(model).with_options(options))
+fn linearizable<M: Model + 'static>(model: M, options: &Options) -> Made {
+    made(Linearizable::new(model).with_options(options))
+}
+
+fn made(checker: impl Checker + 'static) -> Made {
+    Ok(Box::new(checker))
 }
 
 /// Judges a model of which a person may say how it starts.
 fn from_initial<M: Model + Default + 'static>(
     make: fn(&Value) -> Result<M, String>,
     options: &Options,
-) -> Box<dyn Checker> {
-    match options.initial.as_ref().map(make).transpose() {
-        Ok(model) => linearizable(model.unwrap_or_default(), options),
-        Err(why) => Box::new(NoStart { name: format!("linearizable({})", M::default().name()), why }),
-    }
-}
-
-/// Stands in for a judge whose initial state could not be read: it approves of nothing.
-struct NoStart {
-    name: String,
-    why: String,
-}
-
-impl Checker for NoStart {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn check(&self, _: &History) -> Finding {
-        Finding::new(self.name(), Verdict::Unknown, format!("the initial state: {}", self.why))
-    }
+) -> Made {
+    let model = options.initial.as_ref().map(make).transpose();
+    linearizable(model.map_err(|why| format!("the initial state: {why}"))?.unwrap_or_default(), options)
 }
 
 /// Judges of other promises that a history file can be shown to.
 pub const JUDGES: &[JudgeEntry] = &[
-    entry(transactions::list_append::ABOUT, &["txn-append"], |options| {
-        Box::new(ListAppend::with_options(options))
+    entry(transactions::list_append::ABOUT, &["txn-append"], &[Choice::Level], |options| {
+        made(ListAppend::with_options(options))
     }),
-    entry(transactions::rw_register::ABOUT, &["txn-rw"], |options| {
-        Box::new(RwRegister::new(Level::default()).with_options(options))
+    entry(transactions::rw_register::ABOUT, &["txn-rw"], &[Choice::Level, Choice::Initial], |options| {
+        made(RwRegister::new(Level::default()).with_options(options))
     }),
-    entry(transactions::rw_register::SEQUENTIAL, &["sequential-consistency"], |options| {
-        Box::new(RwRegister::sequential().with_options(options))
+    entry(transactions::rw_register::SEQUENTIAL, &["sequential-consistency"], INITIAL, |options| {
+        made(RwRegister::sequential().with_options(options))
     }),
-    entry(transactions::weak::READ_COMMITTED, &["rc"], |options| weak(Isolation::ReadCommitted, options)),
-    entry(transactions::weak::READ_ATOMIC, &["ra"], |options| weak(Isolation::ReadAtomic, options)),
-    entry(transactions::weak::CAUSAL, &["causal-memory", "cc"], |options| weak(Isolation::Causal, options)),
-    entry(transactions::sessions::ABOUT, &["sessions"], |options| {
-        Box::new(Sessions::default().with_options(options))
+    entry(transactions::weak::READ_COMMITTED, &["rc"], INITIAL, |options| {
+        weak(Isolation::ReadCommitted, options)
     }),
-    entry(transactions::long_fork::ABOUT, &[], |_| Box::new(LongFork)),
-    entry(transactions::bank::ABOUT, &[], |options| Box::new(Bank::default().with_options(options))),
-    entry(set_full::ABOUT, &[], |options| Box::new(SetFull::default().linearizable(options.strict))),
-    entry(set_durability::ABOUT_LAST, &[], |_| Box::new(SetDurability::new("add", "read").last_read())),
-    entry(set_durability::ABOUT, &[], |_| Box::new(SetDurability::new("add", "read"))),
-    entry(total_queue::ABOUT, &[], |options| Box::new(TotalQueue::default().exactly_once(options.strict))),
-    entry(counter_bounds::ABOUT, &[], |options| {
-        Box::new(CounterBounds::default().from(options.initial_number()))
+    entry(transactions::weak::READ_ATOMIC, &["ra"], INITIAL, |options| weak(Isolation::ReadAtomic, options)),
+    entry(transactions::weak::CAUSAL, &["causal-memory", "cc"], INITIAL, |options| {
+        weak(Isolation::Causal, options)
     }),
-    entry(unique_ids::ABOUT, &[], |_| Box::new(UniqueIds::default())),
-    entry(lock_exclusivity::ABOUT, &[], |options| {
-        Box::new(LockExclusivity::default().lease_ms(options.lease_ms))
+    entry(transactions::sessions::ABOUT, &["sessions"], INITIAL, |options| {
+        made(Sessions::default().with_options(options))
     }),
-    entry(log_prefix::ABOUT, &[], |_| Box::new(LogPrefix::default())),
-    entry(staleness::ABOUT, &["k-atomicity", "delta-atomicity"], |options| Box::new(options.staleness())),
-    entry(staleness::ABOUT_VERSIONED, &[], |options| Box::new(options.staleness().versioned())),
-    entry(convergence::ABOUT, &[], |_| Box::new(Convergence::new(["read"]))),
-    entry(stats::ABOUT, &[], |_| Box::new(Stats)),
+    entry(transactions::long_fork::ABOUT, &[], &[], |_| made(LongFork)),
+    entry(transactions::bank::ABOUT, &[], &[Choice::Initial, Choice::Overdraft], |options| {
+        made(Bank::default().with_options(options))
+    }),
+    entry(set_full::ABOUT, &[], &[Choice::Strict], |options| {
+        made(SetFull::default().linearizable(options.strict))
+    }),
+    entry(set_durability::ABOUT_LAST, &[], &[], |_| made(SetDurability::new("add", "read").last_read())),
+    entry(set_durability::ABOUT, &[], &[], |_| made(SetDurability::new("add", "read"))),
+    entry(total_queue::ABOUT, &[], &[Choice::Strict], |options| {
+        made(TotalQueue::default().exactly_once(options.strict))
+    }),
+    entry(counter_bounds::ABOUT, &[], INITIAL, |options| {
+        made(CounterBounds::default().from(options.counter()?.initial))
+    }),
+    entry(unique_ids::ABOUT, &[], &[], |_| made(UniqueIds::default())),
+    entry(lock_exclusivity::ABOUT, &[], &[Choice::Lease], |options| {
+        made(LockExclusivity::default().lease_ms(options.lease_ms))
+    }),
+    entry(log_prefix::ABOUT, &[], &[], |_| made(LogPrefix::default())),
+    entry(
+        staleness::ABOUT,
+        &["k-atomicity", "delta-atomicity"],
+        &[Choice::Staleness, Choice::Initial],
+        |options| made(options.staleness()),
+    ),
+    entry(staleness::ABOUT_VERSIONED, &[], &[Choice::Staleness, Choice::Initial], |options| {
+        made(options.staleness().versioned())
+    }),
+    entry(convergence::ABOUT, &[], &[], |_| made(Convergence::new(["read"]))),
+    entry(stats::ABOUT, &[], &[], |_| made(Stats)),
 ];
 
-fn weak(isolation: Isolation, options: &Options) -> Box<dyn Checker> {
-    Box::new(WeakIsolation::new(isolation).with_options(options))
+fn weak(isolation: Isolation, options: &Options) -> Made {
+    made(WeakIsolation::new(isolation).with_options(options))
 }
 
 /// The judge of this name, among [`MODELS`] and [`JUDGES`].

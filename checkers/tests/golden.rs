@@ -15,7 +15,7 @@ use ordeal_core::{Anomaly, Checker, Finding, History, Judgement, Verdict};
 /// The judge of each folder.
 fn judges() -> Vec<(String, Box<dyn Checker>)> {
     let mut judges: Vec<(String, Box<dyn Checker>)> = Vec::new();
-    let registered = |entry: &JudgeEntry| (entry.judge)(&Options::default());
+    let registered = |entry: &JudgeEntry| (entry.judge)(&Options::default()).unwrap();
     judges
         .extend(MODELS.iter().map(|model| (format!("linearizable-{}", model.about.name), registered(model))));
     judges.extend(JUDGES.iter().map(|judge| (judge.about.name.to_owned(), registered(judge))));

@@ -674,7 +674,7 @@ fn nothing_makes_a_judge_panic() {
                 initial: Some(json!(i64::MIN)),
                 ..Options::default()
             };
-            [(entry.judge)(&Options::default()), (entry.judge)(&strict)]
+            [&Options::default(), &strict].map(|options| (entry.judge)(options).unwrap())
         })
         .collect();
     for seed in 0..HISTORIES {
@@ -767,7 +767,7 @@ fn jepsens_own_histories() {
         let Ok(text) = std::fs::read_to_string(folder.join("jepsen").join(file)) else {
             continue;
         };
-        let judge = (judge_named(judge).unwrap().judge)(&Options::default());
+        let judge = (judge_named(judge).unwrap().judge)(&Options::default()).unwrap();
         let finding = judge.check(&from_edn(&text));
         assert_eq!(finding.verdict, verdict, "{file}: {finding:#?}");
     }

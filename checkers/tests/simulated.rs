@@ -35,7 +35,7 @@ fn judged() -> Vec<(&'static ObjectEntry, Box<dyn Checker>)> {
         match judge_named(entry.name) {
             Some(judge) => {
                 let initial = entry.object.initial();
-                judged.push((entry, (judge.judge)(&Options { initial, ..options.clone() })));
+                judged.push((entry, (judge.judge)(&Options { initial, ..options.clone() }).unwrap()));
             }
             None => println!("no judge for {}: skipped", entry.name),
         }

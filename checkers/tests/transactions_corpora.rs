@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ordeal_checkers::{Options, judge_named};
+use ordeal_checkers::{Level, Options, judge_named};
 use ordeal_core::{Event, EventKind, History, Process, Verdict};
 use serde_json::{Map, Value, json};
 
@@ -133,8 +133,11 @@ fn awdit(path: &Path) -> History {
 }
 
 fn verdict(judge: &str, level: Option<&str>, history: &History) -> Verdict {
-    let options = Options { level: level.map(str::to_owned), ..Options::default() };
-    let judge = (judge_named(judge).unwrap().judge)(&options);
+    let options = Options {
+        level: level.map_or(Level::default(), |name| Level::named(name).unwrap()),
+        ..Options::default()
+    };
+    let judge = (judge_named(judge).unwrap().judge)(&options).unwrap();
     judge.check(history).verdict
 }
 

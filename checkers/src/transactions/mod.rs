@@ -60,14 +60,11 @@ impl Level {
         }
     }
 
-    /// The level of this name; `None` is the default.
+    /// The level of this name.
     ///
     /// # Errors
     /// The names there are.
-    pub fn named(name: Option<&str>) -> Result<Level, String> {
-        let Some(name) = name else {
-            return Ok(Level::default());
-        };
+    pub fn named(name: &str) -> Result<Level, String> {
         Level::ALL.into_iter().find(|level| level.name() == name).ok_or_else(|| {
             let known = Level::ALL.map(Level::name).join(", ");
             format!("there is no level `{name}`; there are: {known}")

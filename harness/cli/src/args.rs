@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use ordeal_checkers::Level;
 use ordeal_formats::Format;
 
 /// Audits what distributed systems promise: runs a system's real processes in a private sandbox, drives
@@ -238,9 +239,10 @@ pub(crate) struct CheckArgs {
     /// Judge every key, also after a violation was found
     #[arg(long)]
     pub(crate) all: bool,
-    /// The isolation level to judge transactions by: serializable or strict-serializable [default: the latter]
-    #[arg(long)]
-    pub(crate) level: Option<String>,
+    /// The isolation level to judge transactions by: serializable, strong-session-serializable or
+    /// strict-serializable [default: the last]
+    #[arg(long, value_parser = Level::named)]
+    pub(crate) level: Option<Level>,
     /// Judge by the stricter of two readings: no stale read for `set-full`, no value twice for `total-queue`
     #[arg(long)]
     pub(crate) strict: bool,

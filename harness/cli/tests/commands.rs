@@ -271,6 +271,10 @@ fn a_file_that_names_its_model_needs_no_other() {
         (STALE_EDN, &["--model", "register", "--format", "fastlin"], "line 1"),
         (STALE_EDN, &["--model", "register", "--initial", "{"], "expected JSON"),
         (STALE_EDN, &["--model", "register", "--memory-limit", "2"], "2GB"),
+        (STALE_EDN, &["--model", "register", "--level", "serializable"], "for list-append, rw-register"),
+        (STALE_EDN, &["--model", "rw-register", "--level", "nonsense"], "strict-serializable"),
+        (STALE_EDN, &["--model", "counter", "--initial", "[1]"], "a counter starts with a whole number"),
+        (STALE_EDN, &["--workload", "register", "--strict"], "the judges of `register`"),
         (STALE_EDN, &["--model", "register", "--independent"], "line 1: expected a value [key value]"),
         ("x\ny", &["--model", "register"], "line 1: not a history in any format"),
     ] {

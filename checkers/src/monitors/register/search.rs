@@ -85,17 +85,23 @@ const BUDGET: u64 = 60_000_000;
 /// The first pass keeps so many configurations.
 const KEEP: usize = 12;
 
-/// Judges any calls.
+/// Judges any calls. Equal open calls, which are not told apart, can make an order that is none; then they are
+/// taken one by one.
 pub(super) fn judge(calls: &Calls) -> Option<Answer> {
-    let problem = Problem::of(calls);
-    match decide(&problem, BUDGET).0 {
-        Outcome::Order(changes) => {
-            let order = order::complete(problem.calls, &changes)?;
-            Some(Answer::Legal(order.iter().map(|&i| problem.calls[i as usize].at).collect()))
+    for problem in [Problem::of, Problem::one_by_one] {
+        let problem = problem(calls);
+        match decide(&problem, BUDGET).0 {
+            Outcome::Order(changes) => {
+                if let Some(order) = order::complete(problem.calls, &changes) {
+                    let order = order.iter().map(|&i| problem.calls[i as usize].at);
+                    return Some(Answer::Legal(order.collect()));
+                }
+            }
+            Outcome::Stuck(call) => return Some(Answer::Illegal(shrink::core(calls, call))),
+            Outcome::Undecided => return None,
         }
-        Outcome::Stuck(call) => Some(Answer::Illegal(shrink::core(calls, call))),
-        Outcome::Undecided => None,
     }
+    None
 }
 
 /// Calls a function with a constant for the number of words that sets of slots need.

@@ -43,17 +43,17 @@ const TOLD: usize = 8;
 /// The judge.
 #[derive(Clone, Debug)]
 pub struct ListAppend {
-    level: Result<Level, String>,
+    level: Level,
 }
 
 impl ListAppend {
     /// A judge by this level.
     pub fn new(level: Level) -> Self {
-        ListAppend { level: Ok(level) }
+        ListAppend { level }
     }
 
     pub(crate) fn with_options(options: &Options) -> Self {
-        ListAppend { level: Level::named(options.level.as_deref()) }
+        ListAppend { level: options.level }
     }
 }
 
@@ -83,10 +83,7 @@ impl Intake for AtWork<'_> {
 
     fn finish(self: Box<Self>) -> Finding {
         let unknown = |why: String| Finding::new(ABOUT.name, Verdict::Unknown, why);
-        let level = match &self.judge.level {
-            Ok(level) => *level,
-            Err(why) => return unknown(why.clone()),
-        };
+        let level = self.judge.level;
         if let Some(why) = self.lists.error {
             return unknown(why);
         }

@@ -53,7 +53,7 @@ const FEW: u64 = 1_000;
 #[derive(Clone, Debug)]
 pub struct RwRegister {
     about: About,
-    level: Result<Level, String>,
+    level: Level,
     initial: Atom,
     budget: Budget,
 }
@@ -61,7 +61,7 @@ pub struct RwRegister {
 impl RwRegister {
     /// A judge by this level.
     pub fn new(level: Level) -> Self {
-        RwRegister { about: ABOUT, level: Ok(level), initial: Atom::NULL, budget: Budget::default() }
+        RwRegister { about: ABOUT, level, initial: Atom::NULL, budget: Budget::default() }
     }
 
     /// A judge of sequential consistency.
@@ -73,7 +73,7 @@ impl RwRegister {
     #[must_use]
     pub fn with_options(mut self, options: &Options) -> Self {
         if self.about == ABOUT {
-            self.level = Level::named(options.level.as_deref());
+            self.level = options.level;
         }
         self.initial = initial_value(options.initial.as_ref());
         self.budget = options.budget;
@@ -107,10 +107,7 @@ impl Intake for AtWork<'_> {
 
     fn finish(self: Box<Self>) -> Finding {
         let unknown = |why: String| Finding::new(self.judge.name(), Verdict::Unknown, why);
-        let level = match &self.judge.level {
-            Ok(level) => *level,
-            Err(why) => return unknown(why.clone()),
-        };
+        let level = self.judge.level;
         match self.raw.error {
             Some(why) => unknown(why),
             None => Case { judge: self.judge, level, raw: &self.raw }.conclude(),

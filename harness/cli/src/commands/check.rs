@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
-use ordeal_checkers::{Budget, JUDGES, JudgeEntry, MODELS, Options};
+use ordeal_checkers::{Budget, Choice, JUDGES, JudgeEntry, MODELS, Options};
 use ordeal_core::{Checker, History, Judgement, Limits, Plan};
 use ordeal_formats::{Profile, ReadOptions, Summary};
 use ordeal_report::{Judged, Totals};
@@ -44,13 +44,13 @@ fn limits(args: &CheckArgs) -> Limits {
 
 fn check_run(args: &CheckArgs) -> anyhow::Result<Judgement> {
     let named = args.model.is_some() || args.workload.is_some();
-    let read = args.format.is_some() || args.initial.is_some() || args.independent;
-    if named || read || args.order.is_some() {
+    if named || args.format.is_some() || args.independent {
         return usage(
-            "a run directory names its own workload; --model, --workload, --format, --initial, \
-             --independent and --order are for history files",
+            "a run directory names its own workload; --model, --workload, --format and --independent are for \
+             history files",
         );
     }
+    refuse_what_means_nothing(args, "a run directory", &[])?;
     let dir = RunDir::open(&args.path);
     let began = Instant::now();
     let (plan, history, judgement) = judge::judge_run(&dir, &limits(args))?;
@@ -97,6 +97,7 @@ fn check_file(args: &CheckArgs) -> anyhow::Result<Judgement> {
 /// The judges that were asked for, or the one that the file leaves no choice but to ask.
 fn judges(args: &CheckArgs, profile: &Profile) -> anyhow::Result<Vec<Box<dyn Checker>>> {
     if let Some(name) = &args.workload {
+        refuse_what_means_nothing(args, &format!("the judges of `{name}`"), &[])?;
         let mut checkers = resolve::find_workload(name)?.checkers(&Plan::nothing(name, ""));
         checkers.iter_mut().for_each(|checker| checker.limit(&limits(args)));
         return Ok(checkers);
@@ -111,7 +112,31 @@ fn judges(args: &CheckArgs, profile: &Profile) -> anyhow::Result<Vec<Box<dyn Che
         let known: Vec<_> = MODELS.iter().chain(JUDGES).map(|entry| entry.about.name).collect();
         UsageError(format!("there is no model `{name}`; there are: {}", known.join(", ")))
     })?;
-    Ok(vec![(entry.judge)(&judge_options(args, profile, entry))])
+    refuse_what_means_nothing(args, &format!("`{}`", entry.about.name), entry.takes)?;
+    let made = (entry.judge)(&judge_options(args, profile, entry));
+    Ok(vec![made.map_err(|why| UsageError(format!("`{name}`: {why}")))?])
+}
+
+/// An option that a judge would pass over in silence is a mistake.
+fn refuse_what_means_nothing(args: &CheckArgs, whom: &str, takes: &[Choice]) -> anyhow::Result<()> {
+    let given = [
+        ("--initial", Choice::Initial, args.initial.is_some()),
+        ("--order", Choice::Order, args.order.is_some()),
+        ("--level", Choice::Level, args.level.is_some()),
+        ("--strict", Choice::Strict, args.strict),
+        ("--overdraft", Choice::Overdraft, args.overdraft),
+        ("--max-versions", Choice::Staleness, args.max_versions.is_some()),
+        ("--max-staleness", Choice::Staleness, args.max_staleness.is_some()),
+        ("--lease", Choice::Lease, args.lease.is_some()),
+    ];
+    for (flag, choice, is_given) in given {
+        if is_given && !takes.contains(&choice) {
+            let takers = MODELS.iter().chain(JUDGES).filter(|other| other.takes.contains(&choice));
+            let takers: Vec<_> = takers.map(|other| other.about.name).collect();
+            return usage(format!("{flag} means nothing to {whom}; it is for {}", takers.join(", ")));
+        }
+    }
+    Ok(())
 }
 
 fn judge_options(args: &CheckArgs, profile: &Profile, entry: &JudgeEntry) -> Options {
@@ -125,7 +150,7 @@ fn judge_options(args: &CheckArgs, profile: &Profile, entry: &JudgeEntry) -> Opt
         },
         all,
         order: args.order.is_some(),
-        level: args.level.clone(),
+        level: args.level.unwrap_or_default(),
         strict: args.strict,
         overdraft: args.overdraft,
         max_versions: args.max_versions,

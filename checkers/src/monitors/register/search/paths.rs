@@ -5,15 +5,22 @@ use super::frontier::Search;
 use super::pool::{Config, Place};
 
 impl<const N: usize> Search<'_, N> {
-    /// Whether an open call of the class is left that can be placed there. For a place before the last
-    /// blind write it is enough that the first of them began in time: too much may be allowed, never too
-    /// little, and what comes of it is checked in the end.
+    /// Whether an open call of the class is left that can be placed there. Before the last blind write that is
+    /// one that began before it: all writes of the class that were used up are placed by then; of
+    /// compare-and-sets some may come later, so too much may be allowed, never too little, and what
+    /// comes of it is checked in the end.
     pub(super) fn available(&self, config: &Config<N>, place: Place, class: u32) -> bool {
+        let of = &self.problem.classes[class as usize];
         let begun = self.begun[class as usize];
-        let left = begun > 0 && (!self.mode.counts || self.combinations.count(config.used, class) < begun);
-        let in_time =
-            !matches!(place, Place::Hidden(..)) || self.problem.classes[class as usize].begins < config.blind;
-        left && in_time
+        let in_time = match place {
+            Place::Hidden(..) => of.begins.partition_point(|&event| event < config.blind) as u32,
+            _ => begun,
+        };
+        let used = if self.mode.counts { self.combinations.count(config.used, class) } else { 0 };
+        match of.act {
+            Act::Write(_) => used < in_time,
+            _ => in_time > 0 && used < begun,
+        }
     }
 
     /// Sequences of classes that bring about `target`: from the present value by compare-and-sets alone,

@@ -9,8 +9,8 @@ pub(super) struct Class {
     pub(super) act: Act,
     /// The calls, in order of their start.
     pub(super) calls: Vec<u32>,
-    /// The event at which the first of them began.
-    pub(super) begins: u32,
+    /// The events at which they began.
+    pub(super) begins: Vec<u32>,
 }
 
 /// What the search goes through.
@@ -29,7 +29,17 @@ pub(super) struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
+    /// Equal open calls are one class.
     pub(super) fn of(list: &'a Calls) -> Self {
+        Self::with(list, |class, act| class.act == act)
+    }
+
+    /// Each open call is a class of its own.
+    pub(super) fn one_by_one(list: &'a Calls) -> Self {
+        Self::with(list, |_, _| false)
+    }
+
+    fn with(list: &'a Calls, belongs: impl Fn(&Class, Act) -> bool) -> Self {
         let calls = &list.calls;
         let mut problem = Problem {
             calls,
@@ -43,8 +53,8 @@ impl<'a> Problem<'a> {
         open.sort_by_key(|&i| calls[i as usize].act);
         for i in open {
             let act = calls[i as usize].act;
-            if problem.classes.last().is_none_or(|class| class.act != act) {
-                problem.classes.push(Class { act, calls: Vec::new(), begins: 0 });
+            if !problem.classes.last().is_some_and(|class| belongs(class, act)) {
+                problem.classes.push(Class { act, calls: Vec::new(), begins: Vec::new() });
             }
             problem.slots[i as usize] = problem.classes.len() as u32 - 1;
             if let Some(class) = problem.classes.last_mut() {
@@ -70,10 +80,7 @@ impl<'a> Problem<'a> {
             if event % 2 == 1 {
                 free.push(self.slots[call]);
             } else if self.calls[call].is_open() {
-                let class = &mut self.classes[self.slots[call] as usize];
-                if class.calls.first() == Some(&(call as u32)) {
-                    class.begins = number;
-                }
+                self.classes[self.slots[call] as usize].begins.push(number);
             } else {
                 self.slots[call] = free.pop().unwrap_or(self.width as u32);
                 self.width = self.width.max(self.slots[call] as usize + 1);
