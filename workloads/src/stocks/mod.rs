@@ -167,7 +167,7 @@ impl Workload for Stocks {
         let register = Register { names: names("read"), ..Register::default() };
         vec![
             Box::new(FencingTokens),
-            Box::new(Prices(Linearizable::new(register))),
+            Box::new(Prices(Linearizable::new(register).only(|f| matches!(f, "read" | "update")))),
             Box::new(Prices(Staleness::new(names("read-local")).max_ms(Some(staleness)))),
             Box::new(AuditFeeds { price_nodes: plan.nodes.saturating_sub(coordinators(plan)) }),
             Box::new(Takeover { lease_ms: lease }),
