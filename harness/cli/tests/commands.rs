@@ -309,6 +309,7 @@ fn a_history_cut_at_any_byte_can_still_be_judged() {
 fn lists_and_help_go_to_standard_output() {
     for (args, expected) in [
         (vec!["list"], "quorum-reads-writes --bug w-1"),
+        (vec!["list", "bugs"], "    --faults partition,kill,pause"),
         (vec!["list", "faults"], "partition"),
         (vec!["list", "violations"], "--violation token-regression"),
         (vec!["--help"], "Exit codes"),

@@ -166,6 +166,20 @@ fn every_bug_says_how_it_is_caught() {
     }
 }
 
+/// The bugs of real nodes: how they were found is written down, with the faults of the table, and the README names them.
+#[test]
+fn every_bug_of_a_pattern_is_in_the_track_record() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let record = fs::read_to_string(root().join("results/README.md")).unwrap();
+    for target in ordeal_targets::TARGETS.iter().filter(|target| target.name != "memory") {
+        for bug in target.bugs {
+            assert!(readme.contains(&format!("`{}`", bug.name)), "README.md: {}", bug.name);
+            let row = format!("| `{}` | `{}` |", bug.name, bug.faults);
+            assert!(record.contains(&row), "results/README.md lacks a row that begins with {row}");
+        }
+    }
+}
+
 #[test]
 fn no_loose_ends_are_left() {
     for folder in ["harness", "nemesis", "checkers", "workloads", "targets"] {

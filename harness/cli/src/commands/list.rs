@@ -71,6 +71,11 @@ fn write_list(out: &mut String, what: Listed) -> std::fmt::Result {
             for target in ordeal_targets::TARGETS {
                 for bug in target.bugs {
                     row(out, &format!("{} --bug {}", target.name, bug.name), bug.about)?;
+                    row(
+                        out,
+                        &format!("    --faults {}", bug.faults),
+                        &format!("seen as {}", bug.anomalies.join(", ")),
+                    )?;
                 }
             }
         }
