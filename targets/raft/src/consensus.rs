@@ -85,6 +85,8 @@ pub struct Consensus<M: Machine> {
     proposals: Arc<Semaphore>,
     peers: Arc<PeerClient>,
     options: Arc<Options>,
+    /// The term, and the last entry of the log, with which this node started.
+    began: (u64, u64),
 }
 
 impl<M: Machine> Clone for Consensus<M> {
@@ -96,6 +98,7 @@ impl<M: Machine> Clone for Consensus<M> {
             shared: Arc::clone(&self.shared),
             peers: Arc::clone(&self.peers),
             options: Arc::clone(&self.options),
+            began: self.began,
         }
     }
 }
@@ -151,6 +154,7 @@ impl<M: Machine> Consensus<M> {
             ..Config::default()
         };
         let config = Arc::new(config.validate().map_err(raft_error)?);
+        let began = log.stands();
         let network = Network { peers: Arc::clone(&peers) };
         let raft =
             Raft::new(options.own as u64, config, network, log.clone(), store).await.map_err(raft_error)?;
@@ -164,7 +168,7 @@ impl<M: Machine> Consensus<M> {
             }
         }
         let proposals = Arc::new(Semaphore::new(PROPOSALS_MAX));
-        Ok(Consensus { raft, log, shared, proposals, peers, options: Arc::new(options) })
+        Ok(Consensus { raft, log, shared, proposals, peers, options: Arc::new(options), began })
     }
 
     /// The paths by which the other nodes reach this one, and two by which anybody learns how it stands:
@@ -327,10 +331,17 @@ impl<M: Machine> Consensus<M> {
     }
 
     /// What is committed for certain, if this node leads for certain.
+    ///
+    /// openraft (0.9) lets a node that restarts in the term in which it led lead on at once, and answers with what that
+    /// node happens to have noted as committed; what it had acknowledged last may be missing. All of that
+    /// was in its log when it started.
     async fn read_index(&self) -> Option<u64> {
+        let term = self.raft.metrics().borrow().current_term;
         let confirmed = tokio::time::timeout(self.options.timeout, self.raft.get_read_log_id()).await;
         let (read, _) = confirmed.ok()?.ok()?;
-        Some(read.map_or(0, |id| id.index))
+        let (began_term, began_last) = self.began;
+        let least = if term == began_term { began_last } else { 0 };
+        Some(read.map_or(0, |id| id.index).max(least))
     }
 
     /// Proposes as the leader; if this node is none, says so.

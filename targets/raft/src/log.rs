@@ -152,6 +152,14 @@ impl Log {
         self.memory().purged
     }
 
+    /// The term of the vote and the index of the last entry; 0 where there is none.
+    pub(crate) fn stands(&self) -> (u64, u64) {
+        let memory = self.memory();
+        let last = memory.entries.last_key_value().map(|(index, _)| *index);
+        let last = last.or(memory.purged.map(|id| id.index));
+        (memory.vote.map_or(0, |vote| vote.leader_id.term), last.unwrap_or(0))
+    }
+
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -180,14 +188,14 @@ fn stopped() -> io::Error {
 }
 
 /// A row: a checksum of the JSON, then the JSON.
-fn row<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
+pub(crate) fn row<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
     let text = serde_json::to_vec(value)?;
     let mut row = crc32fast::hash(&text).to_le_bytes().to_vec();
     row.extend_from_slice(&text);
     Ok(row)
 }
 
-fn read_row<T: DeserializeOwned>(row: &[u8], at: &dyn Display) -> Result<T, LogError> {
+pub(crate) fn read_row<T: DeserializeOwned>(row: &[u8], at: &dyn Display) -> Result<T, LogError> {
     let damaged = |why: String| LogError::Damaged { at: at.to_string(), why };
     let Some((sum, text)) = row.split_first_chunk::<4>() else {
         return Err(damaged("it is too short".to_owned()));

@@ -10,13 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ordeal_kit::Peer;
+use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::log::{Log, LogOptions};
+use crate::log::{Log, LogOptions, read_row};
+use crate::types::LogId;
 use crate::{Consensus, Defects, LogError, Machine, Options, Position, Refused, StartError, Status};
 
 /// A list of numbers: order, repetition and loss can all be seen.
@@ -196,6 +198,55 @@ async fn what_was_acknowledged_is_there_after_all_nodes_were_stopped() {
     assert_eq!(nodes[0].consensus.propose("r3", &3).await.unwrap().answer, 4);
     for node in nodes {
         node.stop().await;
+    }
+}
+
+/// What a crash leaves behind: the last entry is on disk, and no note that it was committed.
+fn forget_the_last_commit(dir: &Path) {
+    let log = redb::Database::open(dir.join("log.redb")).unwrap();
+    let forgetting = log.begin_write().unwrap();
+    {
+        let marks = redb::TableDefinition::<&str, &[u8]>::new("marks");
+        let mut marks = forgetting.open_table(marks).unwrap();
+        let row = marks.get("committed").unwrap().unwrap().value().to_vec();
+        let mut committed: Option<LogId> = read_row(&row, &"committed").unwrap();
+        committed.as_mut().unwrap().index -= 1;
+        marks.insert("committed", crate::log::row(&committed).unwrap().as_slice()).unwrap();
+    }
+    forgetting.commit().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_leads_on_after_a_restart_answers_with_all_it_had_acknowledged() {
+    let cluster = Cluster::new(3, Defects::default()).await;
+    let mut expected = Vec::new();
+    let mut leader = 0;
+    for round in 0..5 {
+        let first = cluster.start(leader).await;
+        // They wait for a majority, and some are heard before its log is.
+        let reads: Vec<_> = (0..50)
+            .map(|_| {
+                let consensus = first.consensus.clone();
+                tokio::spawn(async move { consensus.read(|numbers| numbers.0.clone()).await.unwrap() })
+            })
+            .collect();
+        let mut nodes = vec![first];
+        for own in (0..3).filter(|own| *own != leader) {
+            nodes.push(cluster.start(own).await);
+        }
+        for read in reads {
+            assert_eq!(read.await.unwrap(), expected);
+        }
+        nodes[0].consensus.propose(&format!("r{round}"), &round).await.unwrap();
+        expected.push(round);
+        let status = nodes[0].consensus.status();
+        leader = cluster.peers.iter().position(|peer| Some(&peer.id) == status.leader.as_ref()).unwrap();
+        for node in nodes {
+            node.stop().await;
+        }
+        for own in 0..3 {
+            forget_the_last_commit(&cluster.dir(own));
+        }
     }
 }
 

@@ -2,4 +2,5 @@
 
 pub(crate) mod reference;
 
+pub mod consistent_core;
 pub mod quorum_reads_writes;
