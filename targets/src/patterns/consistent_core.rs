@@ -68,7 +68,7 @@ const BUGS: &[Bug] = &[
         KNOWN,
         "lease-without-fencing",
         &["lost-adjustment", "partial-adjustment", "unexplained-premium"],
-        "pause",
+        "pause,partition",
     ),
     bug(KNOWN, "watch-gap", &["contradicts-core"], "partition,kill,pause"),
 ];

@@ -23,7 +23,7 @@ const NEWEST: f64 = 0.7;
 /// Documents that are read one by one, newest first.
 const DOCUMENTS: usize = 64;
 /// The share of policies that one adjustment is of.
-const ADJUSTED: f64 = 0.25;
+const ADJUSTED: f64 = 0.3;
 /// Amounts of adjustments, in cents, are below this: no two sums are equal by chance.
 const AMOUNT_MAX: u64 = 1_000_000_000;
 
@@ -44,7 +44,7 @@ enum Draw {
 }
 
 const WRITES: [(u64, Draw); 4] =
-    [(9, Draw::Claim), (4, Draw::Put), (2, Draw::Adjust), (3, Draw::AddDocument)];
+    [(9, Draw::Claim), (4, Draw::Put), (3, Draw::Adjust), (3, Draw::AddDocument)];
 const READS: [(u64, Draw); 5] = [
     (3, Draw::ReadPolicy),
     (4, Draw::ReadCopy),

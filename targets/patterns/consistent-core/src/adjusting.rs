@@ -17,9 +17,9 @@ use crate::lease::{Acquired, Adjusted, Hold};
 use crate::machine::{Answer, Command, Core, Refusal};
 
 /// Policies in one piece. Small, so that the lease spans several commands as it would with very many policies.
-const PIECE: usize = 2;
+const PIECE: usize = 1;
 /// How often a piece is sent again when nobody said what became of it.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 5;
 /// The greatest premium, in cents.
 pub(crate) const PREMIUM_MAX: i64 = 1 << 50;
 
