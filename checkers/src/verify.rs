@@ -25,9 +25,19 @@ const WAYS: usize = 1 << 20;
 
 /// Checks what `answer` says about `calls`.
 pub fn verify<M: Model>(model: &M, calls: &[Timed<M::Call>], answer: &Answer) -> Proof {
+    verify_within(WAYS, model, calls, answer)
+}
+
+/// As [`verify`], looking at no more than so many ways to go on.
+pub(crate) fn verify_within<M: Model>(
+    ways: usize,
+    model: &M,
+    calls: &[Timed<M::Call>],
+    answer: &Answer,
+) -> Proof {
     match answer {
         Answer::Legal(order) => replay(model, calls, order).map_or_else(Proof::Fails, |()| Proof::Holds),
-        Answer::Illegal(core) => contradiction(model, calls, core, WAYS),
+        Answer::Illegal(core) => contradiction(model, calls, core, ways),
     }
 }
 

@@ -101,6 +101,8 @@ pub struct Entry {
 pub const TARGETS: &[Entry] = &[
     patterns::consistent_core::ENTRY,
     patterns::quorum_reads_writes::ENTRY,
+    patterns::state_machine_replication::ENTRY,
+    patterns::lease_coordination::ENTRY,
     systems::etcd::ENTRY,
     Entry {
         name: "memory",

@@ -57,6 +57,7 @@ fn every_workload_has_a_default_target() {
     let default = |workload| default_target(workload).map(|t| t.name);
     assert_eq!(default("patients"), Some("quorum-reads-writes"));
     assert_eq!(default("register"), Some("etcd"));
+    assert_eq!(default("stocks"), Some("lease-coordination"));
     for workload in ordeal_workloads::WORKLOADS {
         assert!(default(workload.name).is_some(), "{}", workload.name);
     }

@@ -8,8 +8,10 @@
 pub mod claims;
 mod draw;
 pub mod http;
+pub mod iot;
 pub mod patients;
 pub mod register;
+pub mod stocks;
 
 use std::net::SocketAddr;
 
@@ -46,6 +48,13 @@ pub const WORKLOADS: &[Entry] = &[
         about: claims::ABOUT,
         build: || Box::new(claims::Claims),
         client: Some(claims::client),
+    },
+    Entry { name: iot::NAME, about: iot::ABOUT, build: || Box::new(iot::Iot), client: Some(iot::client) },
+    Entry {
+        name: stocks::NAME,
+        about: stocks::ABOUT,
+        build: || Box::new(stocks::Stocks),
+        client: Some(stocks::client),
     },
 ];
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::claims::ClaimOp;
 use crate::patients::PatientOp;
 use crate::register::RegisterOp;
+use crate::stocks::StockOp;
 use crate::{WORKLOADS, find};
 
 const KEYS: u64 = 5;
@@ -34,17 +35,21 @@ fn draw(workload: &str, seed: u64) -> Vec<Op> {
     let mut load = (find(workload).unwrap().build)().generator(&plan);
     (0..DRAWS)
         .map(|n| {
-            let Next::Op(op) = load.next(ask(n % 6)) else {
-                panic!("the load ended");
+            let op = loop {
+                match load.next(ask(n % 6)) {
+                    Next::Op(op) => break op,
+                    Next::Pending => {}
+                    Next::Exhausted => panic!("the load ended"),
+                }
             };
             let written = op.value.get(1).unwrap_or(&op.value);
             load.observe(&Event {
                 index: n as u64,
                 time: n as u64,
-                process: Process::Client(0),
+                process: Process::Client(n as u64 % 6),
                 kind: EventKind::Ok,
                 f: op.f.clone(),
-                value: json!([1, written]),
+                value: if op.f == "acquire" { json!(n) } else { json!([1, written]) },
                 key: op.key.clone(),
                 node: None,
                 error: None,
@@ -59,7 +64,8 @@ fn written(op: &Op) -> Option<Value> {
     match &*op.f {
         "write" | "append-entry" | "write-summary" => Some(op.value.clone()),
         "put-policy" | "add-document" | "submit" | "confirm" | "adjust" => Some(op.value.clone()),
-        "cas" => Some(op.value[1].clone()),
+        "reading" | "reset" => op.value.get("request").cloned(),
+        "cas" | "update" => Some(op.value[1].clone()),
         _ => None,
     }
 }
@@ -91,7 +97,7 @@ fn everything_written_in_a_run_is_unique() {
         let ops = draw(entry.name, 3);
         let all: Vec<String> = ops.iter().filter_map(written).map(|v| v.to_string()).collect();
         let distinct: HashSet<_> = all.iter().collect();
-        assert!(all.len() > DRAWS / 5);
+        assert!(all.len() > DRAWS / 10);
         assert_eq!(distinct.len(), all.len(), "{}", entry.name);
     }
 }
@@ -106,6 +112,8 @@ fn keys_stay_within_the_plan_and_all_are_used() {
         let planned: HashSet<Key> = (0..KEYS as i64)
             .map(|n| match entry.name {
                 "register" => Key::Int(n),
+                "iot" => Key::Text(format!("m{n}")),
+                "stocks" => Key::Text(format!("s{n}")),
                 _ => Key::Text(format!("p{n}")),
             })
             .collect();
@@ -187,7 +195,8 @@ fn mutations_and_only_they_are_declared_as_such() {
     for entry in WORKLOADS {
         let workload = (entry.build)();
         for op in draw(entry.name, 2) {
-            assert_eq!(workload.mutates(&op.f), written(&op).is_some(), "{}", op.f);
+            let of_lease = matches!(&*op.f, "acquire" | "renew" | "release");
+            assert_eq!(workload.mutates(&op.f), written(&op).is_some() || of_lease, "{}", op.f);
         }
     }
 }
@@ -234,6 +243,37 @@ fn in_the_end_every_node_reads_every_key_once() {
 }
 
 #[test]
+fn in_the_end_coordinators_are_asked_for_leases_and_price_nodes_for_prices() {
+    // Of three nodes one is a coordinator.
+    let mut finals = (find("stocks").unwrap().build)().final_generator(&plan("stocks", 1));
+    for (thread, reads) in [(0, vec!["lookup"]), (1, vec!["read", "read-local", "audit"])] {
+        let mut asked = HashSet::new();
+        while let Next::Op(op) = finals.next(ask(thread)) {
+            assert!(reads.contains(&&*op.f) && asked.insert((op.f, op.key)));
+        }
+        assert_eq!(asked.len(), reads.len() * KEYS as usize);
+    }
+}
+
+#[test]
+fn stocks_are_traded_in_every_way_and_also_by_tokens_that_are_over() {
+    let ops = draw("stocks", 5);
+    let share = |f: &str| ops.iter().filter(|op| op.f == f).count() as f64 / ops.len() as f64;
+    for f in ["acquire", "renew", "release", "lookup", "update", "read", "read-local"] {
+        assert!(share(f) > 0.003, "{f}: {}", share(f));
+    }
+    let mut newest: std::collections::HashMap<&Key, u64> = Default::default();
+    let mut older = 0;
+    for op in ops.iter().filter(|op| op.f == "update") {
+        let token = op.value[0].as_u64().unwrap();
+        let newest = newest.entry(op.key.as_ref().unwrap()).or_default();
+        older += usize::from(token < *newest);
+        *newest = token.max(*newest);
+    }
+    assert!(older > 20, "{older}");
+}
+
+#[test]
 fn operations_survive_the_way_to_the_common_form_and_back() {
     for op in draw("register", 4) {
         assert_eq!(Op::from(RegisterOp::try_from(&op).unwrap()), op);
@@ -243,6 +283,10 @@ fn operations_survive_the_way_to_the_common_form_and_back() {
     }
     for op in draw("patients", 4) {
         assert_eq!(Op::from(PatientOp::try_from(&op).unwrap()), op);
+    }
+    for op in draw("stocks", 4) {
+        let (symbol, asked) = StockOp::read(&op).unwrap();
+        assert_eq!(asked.on(symbol.to_owned()), op);
     }
 }
 
@@ -277,5 +321,14 @@ fn foreign_operations_are_refused() {
     ];
     for op in &foreign {
         assert!(ClaimOp::try_from(op).is_err(), "{op:?}");
+    }
+    let foreign = [
+        Op::new("update", Key::Text("s1".to_owned()), json!(5)),
+        Op::new("renew", Key::Text("s1".to_owned()), Value::Null),
+        Op::new("acquire", Key::Int(1), Value::Null),
+        Op::new("write", Key::Text("s1".to_owned()), json!(1)),
+    ];
+    for op in &foreign {
+        assert!(StockOp::read(op).is_err(), "{op:?}");
     }
 }

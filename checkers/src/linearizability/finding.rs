@@ -44,7 +44,13 @@ impl<M: Model> Linearizable<M> {
     fn conclude(&self, taken: &Taken<M::Call>, found: &[Option<Found<M::State>>]) -> Finding {
         let verdicts = verdicts(taken, found);
         let operations: usize = taken.objects.iter().map(|o| o.calls.timed.len()).sum();
-        let (verdict, summary) = self.verdict(taken, &verdicts, operations);
+        let (verdict, mut summary) = self.verdict(taken, &verdicts, operations);
+        let strange: Vec<String> =
+            taken.functions.iter().filter(|f| !f.1).map(|(f, _, n)| format!("{n} `{f}`")).collect();
+        if !strange.is_empty() {
+            summary +=
+                &format!("; not judged, which mean nothing to this model: {}", listed(&strange, 5, ", "));
+        }
         let found_by = |fared| found.iter().flatten().filter(|f| f.monitor == fared).count();
         let rejected = found_by(Monitor::Rejected);
         let mut finding = Finding::new(format!("linearizable({})", self.model.name()), verdict, summary)
@@ -61,6 +67,9 @@ impl<M: Model> Linearizable<M> {
             .with("budget_memory_bytes", self.budget.memory_bytes);
         if rejected > 0 {
             finding = finding.with("monitor_rejected", rejected);
+        }
+        if self.all && verdict == Verdict::Invalid {
+            finding = finding.with("violating", keys_of(taken, &verdicts.violating));
         }
         if self.order && verdict == Verdict::Valid {
             finding = finding.with("linearization", orders(taken, found));

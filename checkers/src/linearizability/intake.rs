@@ -29,6 +29,9 @@ pub(super) struct Taken<C> {
     pub(super) unread: FastMap<u32, String>,
     /// How many operations certainly took effect.
     pub(super) ok: usize,
+    /// The functions of successful operations, each with whether the model ever judged one, and how many it
+    /// did not.
+    pub(super) functions: Vec<(String, bool, usize)>,
 }
 
 /// A key as it is looked up.
@@ -61,6 +64,7 @@ impl<'j, M: Model> Taking<'j, M> {
             citations: Citations::default(),
             unread: FastMap::default(),
             ok: 0,
+            functions: Vec::new(),
         };
         Taking { judge, keys: Keys::default(), taken }
     }
@@ -102,6 +106,16 @@ impl<'j, M: Model> Taking<'j, M> {
         &mut self.taken.objects[number as usize]
     }
 
+    /// What is known of a function; there are few.
+    fn function(&mut self, f: &str) -> &mut (String, bool, usize) {
+        let functions = &mut self.taken.functions;
+        let at = functions.iter().position(|known| known.0 == f).unwrap_or_else(|| {
+            functions.push((f.to_owned(), false, 0));
+            functions.len() - 1
+        });
+        &mut functions[at]
+    }
+
     fn read(&self, op: &Operation<'_>) -> Result<Option<(M::Call, u64)>, String> {
         let model = &self.judge.model;
         let read = || {
@@ -130,8 +144,13 @@ impl<M: Model> Intake for Taking<'_, M> {
         }
         let key = self.key(op.key());
         match self.read(op) {
-            Ok(None) => {}
+            Ok(None) => {
+                if op.kind() == EventKind::Ok {
+                    self.function(op.f()).2 += 1;
+                }
+            }
             Ok(Some((call, part))) => {
+                self.function(op.f()).1 = true;
                 let cite = self.taken.citations.cite(op);
                 self.taken.ok += usize::from(op.kind() == EventKind::Ok);
                 let call = Timed { call, start: op.call, end: op.ret };

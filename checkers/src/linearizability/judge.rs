@@ -10,7 +10,7 @@ use super::explained::unexplained;
 use super::problem::Problem;
 use super::search::{Outcome, Refutation, Runners, search, search_all};
 use super::shrink::{Core, shrink};
-use crate::verify::{Proof, verify};
+use crate::verify::{Proof, verify, verify_within};
 
 /// What was found about one object.
 #[derive(Debug)]
@@ -37,13 +37,13 @@ pub(super) struct Gap {
     pub(super) why: String,
     /// After how many of the calls that ended; `None` if that means nothing.
     pub(super) after: Option<(usize, usize)>,
-    /// Nobody waited for the verdict any more.
-    pub(super) beaten: bool,
+    /// What ended the search, if there was one.
+    pub(super) stop: Option<Stop>,
 }
 
 impl Gap {
     pub(super) fn of(why: impl Into<String>) -> Gap {
-        Gap { why: why.into(), after: None, beaten: false }
+        Gap { why: why.into(), after: None, stop: None }
     }
 }
 
@@ -60,8 +60,12 @@ pub(super) enum Monitor {
     Rejected,
 }
 
+/// How many ways to go on are looked at to check what the model's judge says.
+const QUICK: usize = 1 << 16;
 /// How long calls that the model's judge says contradict one another may be searched for an order.
 const CHECKED_FOR: Duration = Duration::from_secs(2);
+/// How many configurations may be explored first to check by a search of everything.
+const SHORT: u64 = 20_000;
 
 /// Judges the calls of one object, sorted by their beginning.
 pub(super) fn judge_object<M: Model>(
@@ -79,8 +83,7 @@ pub(super) fn judge_object<M: Model>(
 fn try_judge<M: Model>(model: &M, calls: &[Timed<M::Call>], limits: &Limits<'_>) -> Found<M::State> {
     let gap = |why: Stop| {
         let ended = calls.iter().filter(|call| !call.is_open()).count();
-        let result =
-            Err(Gap { why: why.words().to_owned(), after: Some((0, ended)), beaten: why == Stop::Beaten });
+        let result = Err(Gap { why: why.words().to_owned(), after: Some((0, ended)), stop: Some(why) });
         Found { result, explored: 0, monitor: Monitor::Silent }
     };
     if (limits.unwanted)() {
@@ -95,7 +98,7 @@ fn try_judge<M: Model>(model: &M, calls: &[Timed<M::Call>], limits: &Limits<'_>)
     let said = catch_unwind(AssertUnwindSafe(|| model.monitor(calls)));
     let (answer, mut monitor) = match said {
         Ok(None) => (None, Monitor::Silent),
-        Ok(Some(answer)) => match verify(model, calls, &answer) {
+        Ok(Some(answer)) => match verify_within(QUICK, model, calls, &answer) {
             Proof::Holds => (Some(answer), Monitor::Proven),
             Proof::Fails(_) => (None, Monitor::Rejected),
             Proof::TooLarge => (Some(answer), Monitor::Trusted),
@@ -115,9 +118,17 @@ fn try_judge<M: Model>(model: &M, calls: &[Timed<M::Call>], limits: &Limits<'_>)
         (Some(Answer::Illegal(unproven)), _) => {
             let checked_by = Instant::now() + CHECKED_FOR;
             limits.deadline = limits.deadline.map_or(Some(checked_by), |end| Some(end.min(checked_by)));
-            if contradicts(model, calls, &unproven, &limits) {
-                let result = Ok(Ruling::Illegal { core: Some(unproven), refutation: None });
-                return Found { result, explored: 0, monitor: Monitor::Proven };
+            // A short history is searched faster than what is left of it with most calls released.
+            let short = Limits { configurations: limits.configurations.min(SHORT), ..limits };
+            let (outcome, explored) = search_all(model, calls, &short);
+            let agrees = matches!(outcome, Outcome::Illegal(_));
+            if agrees || contradicts(model, calls, &unproven, &limits) {
+                let refutation = match outcome {
+                    Outcome::Illegal(refutation) => Some(refutation),
+                    _ => None,
+                };
+                let result = Ok(Ruling::Illegal { core: Some(unproven), refutation });
+                return Found { result, explored, monitor: Monitor::Proven };
             }
             core = Some(unproven);
         }
@@ -145,7 +156,7 @@ fn try_judge<M: Model>(model: &M, calls: &[Timed<M::Call>], limits: &Limits<'_>)
             Ok(Ruling::Illegal { core, refutation: None })
         }
         Outcome::Undecided { why, ended, of } => {
-            Err(Gap { why: why.words().to_owned(), after: Some((ended, of)), beaten: why == Stop::Beaten })
+            Err(Gap { why: why.words().to_owned(), after: Some((ended, of)), stop: Some(why) })
         }
     };
     Found { result, explored, monitor }

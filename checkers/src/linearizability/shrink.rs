@@ -38,12 +38,12 @@ const GUESSES: (usize, usize) = (16, 4096);
 /// much, and so much for each call.
 const EFFORT: (u64, u64) = (400_000, 8);
 /// How many ways of ordering a core may be looked at to prove it.
-const PROOF_WAYS: usize = 1 << 20;
+const PROOF_WAYS: usize = 1 << 16;
 
 /// A longer core than this that is proven without trying orders is left as it is.
 const LONG: usize = 40;
 /// Of more calls than this, it is not found out whether one of a pair can be spared.
-const MANY: usize = 10_000;
+const MANY: usize = 200;
 
 struct Shrink<'a, M: Model> {
     model: &'a M,

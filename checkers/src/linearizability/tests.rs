@@ -557,6 +557,20 @@ fn the_first_violation_ends_it_unless_all_are_wanted() {
     }
 }
 
+/// The hard object is judged first, for it is the largest, and would take for ever.
+#[test]
+fn a_hard_object_leaves_time_for_the_others() {
+    let model = Counter { hints: false };
+    let mut hard = subset_sum(1 << 30, 100);
+    hard.extend((16..30).map(|at| Timed { call: Count::Add(1 << at), start: 1_001 + at, end: 3_000 }));
+    hard.sort_by_key(|call| call.start);
+    let easy = [Timed { call: Count::Read(1), start: 0, end: 1 }];
+    let plan = Plan { deadline: None, memory_bytes: 1 << 26, all: false };
+    let found = judge_all(&model, &[Some(&hard), Some(&easy)], plan);
+    assert!(found[0].is_none(), "left unjudged");
+    assert!(matches!(found[1].as_ref().map(|f| &f.result), Some(Ok(Ruling::Illegal { .. }))));
+}
+
 #[test]
 fn more_than_128_running_operations_are_told_apart() {
     let mut calls = vec![Timed { call: Count::Add(1), start: 150, end: 160 }];

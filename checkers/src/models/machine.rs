@@ -74,7 +74,16 @@ impl Machine {
         Machine { thresholds }
     }
 
-    fn reading(&self, input: &Value) -> Result<MachineAction, String> {
+    /// From where on readings of each kind count.
+    pub fn thresholds(&self) -> &[Threshold] {
+        &self.thresholds
+    }
+
+    /// What a reading does, by its `kind` and `value`.
+    ///
+    /// # Errors
+    /// If the kind is unknown, or there is no value.
+    pub fn reading(&self, input: &Value) -> Result<MachineAction, String> {
         let kind = input["kind"].as_str();
         let threshold = self.thresholds.iter().find(|threshold| kind == Some(&threshold.kind));
         match (threshold, input["value"].as_f64()) {

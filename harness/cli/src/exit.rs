@@ -69,10 +69,18 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
     if error.chain().any(|cause| cause.is::<UsageError>()) { Exit::Usage } else { Exit::Harness }
 }
 
-/// Prints to standard output. A reader that went away (`| head`) is not an error.
+/// Prints to standard output. A reader that went away (`| head`) is not an error; a verdict that cannot be
+/// told is one, and ends the program.
 pub(crate) fn print(text: &str) {
-    use std::io::Write;
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    use std::io::{ErrorKind, Write};
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            eprint(&format!("ordeal: cannot write to standard output: {e}"));
+            std::process::exit(Exit::Harness as i32);
+        }
+        Ok(()) | Err(_) => {}
+    }
 }
 
 /// Prints a line to standard error.

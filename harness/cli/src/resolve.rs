@@ -165,7 +165,8 @@ fn choose_faults(resolved: &mut Resolved, args: &RunArgs, scheduled: bool) -> an
         }
         return Ok(());
     }
-    let asked = args.faults.as_deref().unwrap_or(if resolved.processes { DEFAULT_FAULTS } else { "none" });
+    let usual = resolved.workload.usual_faults().unwrap_or(DEFAULT_FAULTS);
+    let asked = args.faults.as_deref().unwrap_or(if resolved.processes { usual } else { "none" });
     let mut clauses = ordeal_nemesis::parse(asked).map_err(|why| UsageError(format!("--faults: {why}")))?;
     if !clauses.is_empty() && !resolved.processes {
         return usage(format!("target `{}` has no processes to break: use --faults none", plan.target));

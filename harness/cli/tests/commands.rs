@@ -195,6 +195,16 @@ fn malformed_histories_are_errors_with_their_line_never_a_verdict() {
     std::fs::write(&cut, [good.as_bytes(), b"\n{\"index\":1,\"error\":\"\xe2\x82"].concat()).unwrap();
     let said = output(&["check", cut.to_str().unwrap(), "--model", "register"]);
     assert_eq!(code(&said), 3, "{}{}", stdout(&said), stderr(&said));
+    // An order is never written over what is there already.
+    let whole = dir.path().join("whole");
+    std::fs::write(&whole, good.to_owned() + "\n").unwrap();
+    let (path, before) = (whole.to_str().unwrap(), std::fs::read(&whole).unwrap());
+    let said = output(&["check", path, "--model", "register", "--order", path]);
+    assert_eq!(code(&said), 2, "{}", stderr(&said));
+    assert_eq!(std::fs::read(&whole).unwrap(), before);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let untold = ordeal(&["check", path, "--model", "register"]).stdout(full).output().unwrap();
+    assert_eq!(code(&untold), 4, "{}", stderr(&untold));
     let empty = dir.path().join("empty");
     std::fs::write(&empty, "").unwrap();
     let said = output(&["check", empty.to_str().unwrap(), "--model", "register"]);

@@ -27,4 +27,10 @@ pub trait Workload: Send + Sync {
     /// Whether an operation with this function can change anything. One that cannot and that times out
     /// has certainly had no effect.
     fn mutates(&self, f: &str) -> bool;
+
+    /// What is broken in a run of it if nothing else is asked for, as `--faults` takes it; `None` if it has no
+    /// wish of its own.
+    fn usual_faults(&self) -> Option<&'static str> {
+        None
+    }
 }

@@ -52,7 +52,8 @@ pub(crate) fn read(source: &mut Source, sink: &mut Sink<'_>) -> Result<Lines, Re
             }
             Ok(())
         },
-    )?;
+    )?
+    .whole()?;
     at.hand_over(sink);
     Ok(lines)
 }

@@ -72,7 +72,8 @@ pub(crate) fn read(source: &mut Source, sink: &mut Sink<'_>) -> Result<Lines, Re
             number += 2;
             Ok(())
         },
-    )
+    )?
+    .whole()
 }
 
 fn parse(line: &str) -> Result<Row, String> {

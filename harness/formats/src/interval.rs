@@ -136,7 +136,8 @@ pub(crate) fn read(
             read += 2;
             row.hand_over(sink, read - 2).map_err(|why| ReadError::new(number, why))
         },
-    )
+    )?
+    .whole()
 }
 
 /// One line.
@@ -205,6 +206,13 @@ impl Row {
     }
 
     fn argument(&mut self) -> Result<Value, Why> {
+        let missing = |name: &str| format!("expected a field `{name}`, which every `{}` has", self.f.short);
+        if matches!(self.f.takes, Takes::A | Takes::Both) && self.a.is_null() {
+            return Err(missing("a"));
+        }
+        if self.f.takes == Takes::Both && self.b.is_null() {
+            return Err(missing("b"));
+        }
         Ok(match self.f.takes {
             Takes::Nothing => Value::Null,
             Takes::A => self.a.take(),

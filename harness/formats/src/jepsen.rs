@@ -184,7 +184,7 @@ pub(crate) fn read_edn(source: Source, sink: &mut Sink<'_>, independent: bool) -
             Err(e) => return Err(e),
         }
     }
-    Ok(Lines { truncated, notes: events.finish()? })
+    Ok(Lines { truncated, notes: events.finish()?, ..Lines::default() })
 }
 
 /// The next map; `None` at the end of them all.
@@ -266,7 +266,7 @@ pub(crate) fn read_json(
             Err(why) => return Err(ReadError::new(line, why)),
         }
     }
-    Ok(Lines { truncated, notes: events.finish()? })
+    Ok(Lines { truncated, notes: events.finish()?, ..Lines::default() })
 }
 
 fn skip_space(source: &mut Source) -> Result<Option<u8>, ReadError> {

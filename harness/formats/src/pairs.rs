@@ -119,6 +119,14 @@ impl<'s, 't> Pairs<'s, 't> {
             let why = format!("process {process} completed an operation it never invoked");
             return Err(ReadError::new(line, why));
         };
+        if event.f != invoke.f {
+            let why = format!("process {process} invoked `{}` and completed `{}`", invoke.f, event.f);
+            return Err(ReadError::new(line, why));
+        }
+        if event.key.is_some() && event.key != invoke.key {
+            let why = format!("process {process} completed its `{}` with another key", invoke.f);
+            return Err(ReadError::new(line, why));
+        }
         if matches!(self.clock, Clock::Stamps) && event.time < invoke.time {
             let why =
                 format!("process {process} completed an operation before it invoked it, by the time stamps");

@@ -78,6 +78,23 @@ pub struct Summary {
 pub(crate) struct Lines {
     pub(crate) truncated: Option<String>,
     pub(crate) notes: Vec<String>,
+    /// How many lines there were.
+    pub(crate) count: u64,
+}
+
+impl Lines {
+    /// Refuses a file whose last line was cut off. Where a line is a whole operation and lines are in no
+    /// order of time, what is missing may have begun before anything that is there, and would explain it.
+    pub(crate) fn whole(self) -> Result<Lines, ReadError> {
+        match self.truncated {
+            None => Ok(self),
+            Some(_) => {
+                let why = "cut off: what is missing may explain the other operations; record the history \
+                           again, or take this line out if nothing but it is missing";
+                Err(ReadError::new(self.count, why))
+            }
+        }
+    }
 }
 
 /// What a file is read into.
@@ -147,7 +164,7 @@ impl Reader {
             Kind::Intervals(family) => interval::read(&mut source, &mut sink, family),
         }?;
         let Counts { events, ok, fail, info, time_ns_max } = sink.counts;
-        let Lines { truncated, notes } = lines;
+        let Lines { truncated, notes, .. } = lines;
         Ok(Summary { events, ok, fail, info, time_ns_max, truncated, notes })
     }
 }
@@ -170,6 +187,7 @@ pub(crate) fn read_lines<S, T>(
             Ok(text) => parse(state, text.strip_suffix('\r').unwrap_or(text), line.number),
             Err(_) => Err("not UTF-8".to_owned()),
         };
+        lines.count = line.number;
         match parsed {
             Ok(None) => {}
             Ok(Some(parsed)) => take(state, parsed, line.number)?,

@@ -169,6 +169,10 @@ fn unreadable(line: u64, error: &io::Error) -> ReadError {
     ReadError::new(line, format!("cannot be read: {error}"))
 }
 
+fn damaged() -> io::Error {
+    io::Error::other("the compressed data is damaged or cut off")
+}
+
 /// A Zstandard file: frame after frame.
 struct Frames<R> {
     inner: R,
@@ -191,7 +195,7 @@ impl<R: BufRead> Frames<R> {
                 })) => {
                     io::copy(&mut (&mut self.inner).take(u64::from(length)), &mut io::sink())?;
                 }
-                Err(e) => return Err(io::Error::other(e)),
+                Err(_) => return Err(damaged()),
             }
         }
         Ok(false)
@@ -203,7 +207,7 @@ impl<R: BufRead> Read for Frames<R> {
         while self.within_frame || self.begin()? {
             while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
                 let one = BlockDecodingStrategy::UptoBlocks(1);
-                self.decoder.decode_blocks(&mut self.inner, one).map_err(io::Error::other)?;
+                self.decoder.decode_blocks(&mut self.inner, one).map_err(|_| damaged())?;
             }
             let n = self.decoder.read(out)?;
             if n > 0 || out.is_empty() {

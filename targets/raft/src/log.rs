@@ -61,6 +61,21 @@ pub enum LogError {
     Io(#[from] io::Error),
 }
 
+impl LogError {
+    /// Whether the content is wrong, rather than the machine unable to read it.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            LogError::Damaged { .. } => true,
+            LogError::Database(why) => match &**why {
+                redb::Error::Corrupted(_) => true,
+                redb::Error::Io(why) => why.kind() == io::ErrorKind::InvalidData,
+                _ => false,
+            },
+            LogError::Io(_) => false,
+        }
+    }
+}
+
 fn database(e: impl Into<redb::Error>) -> LogError {
     LogError::Database(Box::new(e.into()))
 }

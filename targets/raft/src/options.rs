@@ -91,6 +91,17 @@ pub enum StartError {
     Raft(String),
 }
 
+impl StartError {
+    /// Whether what is on disk is not what was written: starting again does not help, somebody must look.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            StartError::Log(why) => why.is_damage(),
+            StartError::Snapshot(why) => why.kind() == std::io::ErrorKind::InvalidData,
+            StartError::Raft(_) => false,
+        }
+    }
+}
+
 /// Why a proposal or a read was not answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {

@@ -396,7 +396,11 @@ async fn a_damaged_or_lost_snapshot_is_refused_with_its_place() {
     let mut bytes = std::fs::read(&snapshot).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&snapshot, bytes).unwrap();
-    let refusal = async || cluster.try_start(0).await.err().unwrap().to_string();
+    let refusal = async || {
+        let why = cluster.try_start(0).await.err().unwrap();
+        assert!(why.is_damage());
+        why.to_string()
+    };
     let why = refusal().await;
     assert!(why.contains(snapshot.to_str().unwrap()) && why.contains("checksum"), "{why}");
     std::fs::remove_file(&snapshot).unwrap();

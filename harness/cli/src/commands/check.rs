@@ -1,6 +1,8 @@
 //! `ordeal check`: judges a recorded run again, or a history file in any format that is known.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
@@ -69,12 +71,14 @@ fn check_file(args: &CheckArgs) -> anyhow::Result<Judgement> {
     let options = ReadOptions { format: args.format, independent: args.independent };
     let reader = file::open(&args.path, &options)?;
     let checkers = judges(args, &reader.profile())?;
+    // Before anything is judged: a place that cannot be written to is no reason to lose a verdict.
+    let order = args.order.as_deref().map(create_order).transpose()?;
     let FileJudged { findings, summary, history, parse_ms, judge_ms } =
         file::read_and_judge(&args.path, reader, &checkers)?;
     let timing = json!({ "parse_ms": parse_ms, "judge_ms": judge_ms, "peak_memory_mb": peak_memory_mb() });
     let mut judgement = Judgement::of(findings);
-    if let Some(path) = &args.order {
-        write_order(path, &mut judgement)?;
+    if let (Some(file), Some(path)) = (order, &args.order) {
+        write_order(file, path, &mut judgement)?;
     }
     let Summary { ok, fail, info, time_ns_max, truncated, notes, .. } = summary;
     for note in notes {
@@ -133,14 +137,19 @@ fn judge_options(args: &CheckArgs, profile: &Profile, entry: &JudgeEntry) -> Opt
     }
 }
 
-/// Moves the order that a judge found into a file: it is as long as the history.
-fn write_order(path: &Path, judgement: &mut Judgement) -> anyhow::Result<()> {
+/// Creates the file for the order; one that is there already is left alone.
+fn create_order(path: &Path) -> anyhow::Result<File> {
+    File::create_new(path).or_else(|e| usage(format!("--order: {}: {e}", path.display())))
+}
+
+/// Moves the order that a judge found into its file: it is as long as the history.
+fn write_order(mut file: File, path: &Path, judgement: &mut Judgement) -> anyhow::Result<()> {
     let found = judgement.findings.iter_mut().find_map(|finding| finding.measurements.remove(ORDER));
     match found {
-        Some(order) => std::fs::write(path, format!("{order}\n")).with_context(|| path.display().to_string()),
+        Some(order) => writeln!(file, "{order}").with_context(|| path.display().to_string()),
         None => {
             eprint(&format!("ordeal: {} is not written: no order was found", path.display()));
-            Ok(())
+            std::fs::remove_file(path).with_context(|| path.display().to_string())
         }
     }
 }
@@ -161,10 +170,14 @@ fn show(args: &CheckArgs, judged: &Judged<'_>, timing: &Value) -> anyhow::Result
     let text = match (args.json, args.timing) {
         (false, false) => ordeal_report::text(judged, style()),
         (false, true) => format!("{}  timing {timing}\n", ordeal_report::text(judged, style())),
-        (true, false) => serde_json::to_string_pretty(judged.judgement)? + "\n",
-        (true, true) => {
+        (true, timed) => {
             let mut judgement = serde_json::to_value(judged.judgement)?;
-            judgement["timing"] = timing.clone();
+            if timed {
+                judgement["timing"] = timing.clone();
+            }
+            if let Some(cut) = &judged.history.truncated {
+                judgement["cut_off"] = json!(cut);
+            }
             serde_json::to_string_pretty(&judgement)? + "\n"
         }
     };

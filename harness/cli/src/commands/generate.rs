@@ -28,6 +28,9 @@ pub(crate) fn main(args: &GenerateArgs) -> anyhow::Result<Exit> {
         Err(e) if is_broken_pipe(&e) => return Ok(Exit::Valid),
         written => written?,
     };
+    if let Some(initial) = object.initial() {
+        eprint(&format!("ordeal: judge it with --model {} --initial '{initial}'", object.entry().name));
+    }
     if let Some(planted) = planted {
         let name = planted.violation.entry().name;
         let at = if args.format == HistoryFormat::Intervals { "on lines" } else { "begun by events" };

@@ -115,8 +115,8 @@ fn inside(resolved: Resolved, dir: &RunDir, args: &RunArgs) -> anyhow::Result<Ju
         totals: None,
         judgement: &judgement,
     };
-    print(&ordeal_report::text(&judged, style()));
     judge::save(dir, &plan, &history, &judgement);
+    print(&ordeal_report::text(&judged, style()));
     if judgement.verdict == Verdict::Valid
         && !args.keep_data
         && let Err(error) = dir.drop_data()

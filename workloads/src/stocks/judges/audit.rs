@@ -1,0 +1,172 @@
+//! Audit feeds at the end: every acknowledged price is in one, nothing else is, and tokens never decrease.
+//!
+//! A price is acknowledged when a majority of the price nodes took it, so it is in the feed of at least one node of
+//! any set that leaves out less than a majority. Only the last feed that each node showed counts.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Key, Operation, Verdict};
+use serde_json::{Value, json};
+
+use super::{REPORTED, cite, node, operations, told};
+use crate::stocks::two_numbers;
+
+const NAME: &str = "audit-feeds";
+
+/// The judge.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct AuditFeeds {
+    /// How many nodes keep feeds.
+    pub(in super::super) price_nodes: usize,
+}
+
+/// All that was seen of a symbol.
+#[derive(Default)]
+struct Symbol<'h> {
+    updates: Vec<Operation<'h>>,
+    /// The last feed that each node showed.
+    feeds: BTreeMap<&'h str, Operation<'h>>,
+}
+
+#[derive(Default)]
+struct Total {
+    acknowledged: usize,
+    entries: usize,
+    feeds: usize,
+    /// Symbols of which too few feeds are known.
+    unread: usize,
+    anomalies: Vec<Anomaly>,
+}
+
+impl Checker for AuditFeeds {
+    fn name(&self) -> String {
+        NAME.to_owned()
+    }
+
+    fn check(&self, history: &History) -> Finding {
+        let operations = match operations(history, NAME) {
+            Ok(operations) => operations,
+            Err(finding) => return finding,
+        };
+        let mut symbols: BTreeMap<Option<&Key>, Symbol<'_>> = BTreeMap::new();
+        for op in operations {
+            match op.f() {
+                "update" => symbols.entry(op.key()).or_default().updates.push(op),
+                "audit" if op.output().is_some() => {
+                    symbols.entry(op.key()).or_default().feeds.insert(node(&op), op);
+                }
+                _ => {}
+            }
+        }
+        let mut total = Total::default();
+        for (key, symbol) in &symbols {
+            self.judge(*key, symbol, &mut total);
+        }
+        total.conclude()
+    }
+}
+
+/// Reads a feed.
+fn entries(feed: &Value) -> Option<Vec<(u64, u64)>> {
+    feed.as_array()?.iter().map(two_numbers).collect()
+}
+
+impl AuditFeeds {
+    fn judge(&self, key: Option<&Key>, symbol: &Symbol<'_>, total: &mut Total) {
+        let asked: HashMap<(u64, u64), &Operation<'_>> =
+            symbol.updates.iter().filter_map(|op| Some((two_numbers(op.input())?, op))).collect();
+        let mut audited: BTreeSet<(u64, u64)> = BTreeSet::new();
+        for feed in symbol.feeds.values() {
+            let Some(entries) = feed.output().and_then(entries) else {
+                total.unread += 1;
+                continue;
+            };
+            total.feeds += 1;
+            total.entries += entries.len();
+            judge_feed(key, feed, &entries, &asked, total);
+            audited.extend(entries);
+        }
+        let majority = self.price_nodes / 2 + 1;
+        if symbol.feeds.len() + majority <= self.price_nodes {
+            total.unread += 1;
+            return;
+        }
+        let first_read = symbol.feeds.values().map(|feed| feed.call).min().unwrap_or(0);
+        for (what, update) in &asked {
+            if update.kind() != EventKind::Ok || update.ret >= first_read {
+                continue;
+            }
+            total.acknowledged += 1;
+            if !audited.contains(what) {
+                let said = format!("{} was acknowledged, but is in no audit feed", told(update));
+                total.note("lost-price", key, &said, cite(update).collect());
+            }
+        }
+    }
+}
+
+fn judge_feed(
+    key: Option<&Key>,
+    feed: &Operation<'_>,
+    entries: &[(u64, u64)],
+    asked: &HashMap<(u64, u64), &Operation<'_>>,
+    total: &mut Total,
+) {
+    let at = node(feed);
+    let mut seen = BTreeSet::new();
+    for (place, entry) in entries.iter().enumerate() {
+        let (token, price) = *entry;
+        let name_it =
+            |what: &str| format!("entry {place} of the feed of {at}, price {price} by token {token}, {what}");
+        let before = place.checked_sub(1).map(|before| entries[before].0);
+        if let Some(before) = before.filter(|before| *before > token) {
+            total.note(
+                "token-decreased",
+                key,
+                &name_it(&format!("follows one by token {before}")),
+                cite(feed).collect(),
+            );
+        }
+        match asked.get(entry) {
+            None => total.note("invented-price", key, &name_it("was never asked for"), cite(feed).collect()),
+            Some(update) if update.kind() == EventKind::Fail => {
+                let events = cite(update).chain(cite(feed)).collect();
+                total.note("refused-yet-audited", key, &name_it("was certainly refused"), events);
+            }
+            Some(_) => {}
+        }
+        if !seen.insert(price) {
+            total.note("doubled-price", key, &name_it("is there twice"), cite(feed).collect());
+        }
+    }
+}
+
+impl Total {
+    fn note(&mut self, name: &str, key: Option<&Key>, said: &str, events: Vec<u64>) {
+        let key_is = key.map_or_else(String::new, |key| format!("key {key}: "));
+        let message = format!("{key_is}{said}.");
+        let anomaly =
+            Anomaly { name: name.to_owned(), message, key: key.cloned(), events, details: json!(null) };
+        self.anomalies.push(anomaly);
+    }
+
+    fn conclude(mut self) -> Finding {
+        let (verdict, summary) = if !self.anomalies.is_empty() {
+            (Verdict::Invalid, format!("{} things are wrong with the audit feeds", self.anomalies.len()))
+        } else if self.unread > 0 {
+            (Verdict::Unknown, format!("of {} symbols too few audit feeds are known", self.unread))
+        } else if self.acknowledged == 0 || self.feeds == 0 {
+            (Verdict::Vacuous, "no acknowledged price, or no audit feed".to_owned())
+        } else {
+            let (acknowledged, feeds) = (self.acknowledged, self.feeds);
+            (Verdict::Valid, format!("all {acknowledged} acknowledged prices are in the {feeds} feeds"))
+        };
+        let mut finding = Finding::new(NAME, verdict, summary)
+            .with("acknowledged", self.acknowledged)
+            .with("entries", self.entries)
+            .with("violations", self.anomalies.len());
+        self.anomalies.truncate(REPORTED);
+        finding.anomalies = self.anomalies;
+        finding
+    }
+}

@@ -1,0 +1,201 @@
+//! How long it takes until somebody else goes on when the holder of a symbol dies or stands still.
+//!
+//! Promised: another node takes over within the time a lease lasts and one renewal period. Measured for every
+//! proved kill and pause. It is a violation only where nothing else explains it: that fault hit one node only, no
+//! other fault was in force meanwhile, and long after the time was over another node was refused the lease.
+
+use std::collections::BTreeMap;
+
+use ordeal_core::{Anomaly, Checker, Event, EventKind, Finding, History, Key, Operation, Process, Verdict};
+use serde_json::{Value, json};
+
+use super::{REPORTED, cite, node, operations, told};
+use crate::stocks::two_numbers;
+
+const NAME: &str = "takeover";
+/// A machine that is busy, an election, and recovery after it cost time as well.
+const ALLOWANCE_MS: u64 = 2_000;
+/// How many times the promised time must have passed before anybody is accused.
+const CLEARLY: u64 = 3;
+
+/// The judge.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Takeover {
+    /// How long a lease lasts.
+    pub(in super::super) lease_ms: u64,
+}
+
+/// A fault in force.
+#[derive(Debug)]
+struct Window {
+    fault: String,
+    /// The nodes that it hit, by name; none if it says something else.
+    nodes: Vec<String>,
+    from_ns: u64,
+    to_ns: u64,
+}
+
+/// The faults that were injected, in order.
+fn windows(events: &[Event]) -> Vec<Window> {
+    let mut windows: Vec<Window> = Vec::new();
+    let mut open: BTreeMap<String, usize> = BTreeMap::new();
+    for event in events.iter().filter(|e| matches!(e.process, Process::Named(_))) {
+        let Some(fault) = event.value.get("fault").and_then(Value::as_str) else { continue };
+        match (&*event.f, event.kind) {
+            ("inject", EventKind::Invoke) => {
+                open.insert(fault.to_owned(), windows.len());
+                let from_ns = event.time;
+                windows.push(Window { fault: fault.to_owned(), nodes: Vec::new(), from_ns, to_ns: u64::MAX });
+            }
+            ("inject", _) => {
+                let proved = event.value["proved"] == json!(true);
+                let nodes = event.value["installed"]["nodes"].as_array().filter(|_| proved);
+                let name = |index: &Value| index.as_u64().map(|index| format!("n{}", index + 1));
+                if let Some(&at) = open.get(fault) {
+                    windows[at].nodes = nodes.into_iter().flatten().filter_map(name).collect();
+                }
+            }
+            ("heal", EventKind::Info) => {
+                if let Some(at) = open.remove(fault) {
+                    windows[at].to_ns = event.time;
+                }
+            }
+            _ => {}
+        }
+    }
+    windows
+}
+
+/// An operation of a symbol that went by a token, or was refused the lease.
+struct Act<'h> {
+    op: Operation<'h>,
+    /// None: the lease was refused.
+    token: Option<u64>,
+    /// Whether it shows that the node that was asked held the symbol.
+    holds: bool,
+}
+
+impl Act<'_> {
+    fn ended_ns(&self) -> u64 {
+        self.op.complete.map_or(u64::MAX, |e| e.time)
+    }
+}
+
+fn act<'h>(op: Operation<'h>) -> Option<Act<'h>> {
+    let (token, holds) = match (op.f(), op.output()) {
+        ("acquire" | "renew", Some(token)) => (token.as_u64(), true),
+        ("update", Some(written)) => (two_numbers(written).map(|(token, _)| token), true),
+        ("read" | "lookup", Some(shown)) => (Some(shown.get(0)?.as_u64()?), false),
+        ("acquire", None) if op.kind() == EventKind::Fail => (None, false),
+        _ => return None,
+    };
+    Some(Act { op, token, holds })
+}
+
+impl Checker for Takeover {
+    fn name(&self) -> String {
+        NAME.to_owned()
+    }
+
+    fn check(&self, history: &History) -> Finding {
+        let operations = match operations(history, NAME) {
+            Ok(operations) => operations,
+            Err(finding) => return finding,
+        };
+        let mut symbols: BTreeMap<Option<&Key>, Vec<Act<'_>>> = BTreeMap::new();
+        for op in operations {
+            if let Some(act) = act(op) {
+                symbols.entry(op.key()).or_default().push(act);
+            }
+        }
+        let windows = windows(&history.events);
+        let (mut took_ms, mut anomalies) = (Vec::new(), Vec::new());
+        for (at, window) in windows.iter().enumerate() {
+            if !matches!(&*window.fault, "kill" | "pause") || window.nodes.is_empty() {
+                continue;
+            }
+            let overlaps = |other: &Window| other.from_ns < window.to_ns && window.from_ns < other.to_ns;
+            let alone = window.nodes.len() == 1
+                && !windows.iter().enumerate().any(|(other_at, other)| other_at != at && overlaps(other));
+            for (key, acts) in &symbols {
+                if let Some(holding) = holding(acts, window) {
+                    took_ms.extend(next_holder(acts, holding, window.from_ns));
+                    if alone {
+                        anomalies.extend(self.late(*key, acts, holding, window));
+                    }
+                }
+            }
+        }
+        conclude(took_ms, anomalies)
+    }
+}
+
+/// The operation before the fault by the newest token, if it shows that a node held the symbol which the fault hit.
+fn holding<'a, 'h>(acts: &'a [Act<'h>], window: &Window) -> Option<&'a Act<'h>> {
+    let before = acts.iter().filter(|act| act.ended_ns() < window.from_ns);
+    let last = before.filter(|act| act.token.is_some()).max_by_key(|act| (act.token, act.holds))?;
+    (last.holds && window.nodes.iter().any(|hit| hit == node(&last.op))).then_some(last)
+}
+
+/// How long after this time, in milliseconds, somebody first went by a newer token.
+fn next_holder(acts: &[Act<'_>], holding: &Act<'_>, from_ns: u64) -> Option<f64> {
+    let newer = acts.iter().filter(|act| act.token > holding.token);
+    let after = newer.map(Act::ended_ns).filter(|ended_ns| *ended_ns >= from_ns);
+    after.min().map(|ended_ns| (ended_ns - from_ns) as f64 / 1e6)
+}
+
+impl Takeover {
+    /// The node that should have got the lease by then and did not.
+    fn late(
+        &self,
+        key: Option<&Key>,
+        acts: &[Act<'_>],
+        holding: &Act<'_>,
+        window: &Window,
+    ) -> Option<Anomaly> {
+        let promised_ms = self.lease_ms + self.lease_ms / 3;
+        let clearly_ns = (CLEARLY * promised_ms + ALLOWANCE_MS) * 1_000_000;
+        let late_ns = window.from_ns.saturating_add(clearly_ns);
+        let refused = acts.iter().find(|act| {
+            act.token.is_none()
+                && act.op.invoke.time > late_ns
+                && act.ended_ns() < window.to_ns
+                && !window.nodes.iter().any(|hit| hit == node(&act.op))
+        })?;
+        let by_then = |act: &Act<'_>| act.token > holding.token && act.op.invoke.time < refused.ended_ns();
+        if acts.iter().any(by_then) {
+            return None;
+        }
+        let after_ms = (refused.op.invoke.time - window.from_ns) / 1_000_000;
+        Some(Anomaly {
+            name: "no-takeover".to_owned(),
+            message: format!(
+                "key {}: {} held it and was hit by {}; {after_ms} ms later nobody else had it, and {} was refused. \
+                 Promised are {promised_ms} ms.",
+                key.map_or_else(String::new, Key::to_string),
+                node(&holding.op),
+                window.fault,
+                told(&refused.op)
+            ),
+            key: key.cloned(),
+            events: cite(&holding.op).chain(cite(&refused.op)).collect(),
+            details: Value::Null,
+        })
+    }
+}
+
+fn conclude(mut took_ms: Vec<f64>, mut anomalies: Vec<Anomaly>) -> Finding {
+    took_ms.sort_by(f64::total_cmp);
+    let (verdict, summary) = match (anomalies.len(), took_ms.len()) {
+        (0, 0) => (Verdict::Valid, "no holder died or stood still".to_owned()),
+        (0, count) => (Verdict::Valid, format!("{count} times a holder was hit and another went on")),
+        (late, _) => (Verdict::Invalid, format!("{late} times nobody took over")),
+    };
+    let mut finding = Finding::new(NAME, verdict, summary).with("takeovers", took_ms.len());
+    if let (Some(median), Some(most)) = (took_ms.get(took_ms.len() / 2), took_ms.last()) {
+        finding = finding.with("takeover_ms_p50", *median).with("takeover_ms_max", *most);
+    }
+    anomalies.truncate(REPORTED);
+    finding.anomalies = anomalies;
+    finding
+}
