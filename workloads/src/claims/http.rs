@@ -82,6 +82,7 @@ struct Listed {
 #[derive(Deserialize)]
 struct List {
     documents: Vec<Listed>,
+    terms: Terms,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -140,8 +141,10 @@ impl ClaimsClient {
             ClaimOp::ReadDocuments(policy) => {
                 let answer = http.get(&format!("/policies/{policy}/documents")).await;
                 outcome(Effect::Read, answer, |body| {
-                    let List { documents } = serde_json::from_slice(body)?;
-                    Ok(documents.into_iter().map(|d| seen(d.document, d.version, &d.text)).collect())
+                    let List { documents, terms } = serde_json::from_slice(body)?;
+                    let seen = |d: Listed| seen(d.document, d.version, &d.text);
+                    let documents: Vec<Value> = documents.into_iter().map(seen).collect();
+                    Ok(json!({ "documents": documents, "terms": terms }))
                 })
             }
             ClaimOp::ReadDocument(policy, document) => {

@@ -86,7 +86,7 @@ pub enum ClaimOp {
     ReadCopy(String, u64),
     /// Add a document to the policy.
     AddDocument(String, Document),
-    /// The policy's documents; answered with an array.
+    /// The policy's documents, and the policy as the answering node has it.
     ReadDocuments(String),
     /// One document, by its id, and the policy as the answering node has it.
     ReadDocument(String, String),
@@ -200,7 +200,8 @@ impl Workload for Claims {
             Box::new(judges::Decisions),
             Box::new(judges::CoreVersions),
             Box::new(judges::Premiums),
-            Box::new(SetDurability::new("add-document", "read-documents")),
+            Box::new(judges::Documents),
+            Box::new(SetDurability::new("add-document", "read-documents").in_field("documents")),
             Box::new(Stats),
         ]
     }

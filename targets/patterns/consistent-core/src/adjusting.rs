@@ -12,6 +12,7 @@ use ordeal_raft::Consensus;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::bugs::Bug;
 use crate::core_node::{refuse, unexpected};
 use crate::lease::{Acquired, Adjusted, Hold};
 use crate::machine::{Answer, Command, Core, Refusal};
@@ -33,6 +34,8 @@ pub(crate) struct Adjuster {
     patience: Duration,
     /// False: the bug `lease-without-fencing`.
     fenced: bool,
+    /// The bug `adjusted-again`.
+    forgetful: bool,
     turn: Arc<Mutex<u64>>,
 }
 
@@ -52,9 +55,11 @@ impl Adjuster {
         life: String,
         lease: Duration,
         patience: Duration,
-        fenced: bool,
+        bug: Option<Bug>,
     ) -> Self {
-        Adjuster { core, life, lease, patience, fenced, turn: Arc::default() }
+        let fenced = bug != Some(Bug::LeaseWithoutFencing);
+        let forgetful = bug == Some(Bug::AdjustedAgain);
+        Adjuster { core, life, lease, patience, fenced, forgetful, turn: Arc::default() }
     }
 
     /// Does it, once for each id.
@@ -94,7 +99,9 @@ impl Adjuster {
         loop {
             *turn += 1;
             let request = format!("{}-acquire-{turn}", self.life);
-            let command = Command::Acquire { adjustment: wanted.id.to_string(), expired };
+            // The core recognizes an adjustment that it has made by its id. This one looks new each time.
+            let adjustment = if self.forgetful { request.clone() } else { wanted.id.to_string() };
+            let command = Command::Acquire { adjustment, expired };
             // A lease acquired without our knowing passes on like any other.
             let done = self.core.propose(&request, &command).await.map_err(not_done)?;
             let acquired = match done.answer {

@@ -30,6 +30,8 @@ pub(crate) struct DataNode {
     pub(crate) homes: Homes,
     /// The bug `epoch-ignored`.
     pub(crate) ignores_epoch: bool,
+    /// The bug `one-home-suffices`.
+    pub(crate) one_home_suffices: bool,
     pub(crate) view: View,
 }
 
@@ -139,8 +141,9 @@ impl DataNode {
         }
         self.store.add(policy.clone(), document.clone()).await?;
         let message = messages::Store { policy: policy.clone(), document: document.clone() };
-        let stored: Vec<()> = self.others(&policy, messages::STORE, &message).await?;
-        if stored.len() + 1 < self.homes.quorum() {
+        let enough = if self.one_home_suffices { 1 } else { self.homes.quorum() };
+        let stored: Vec<()> = self.others(&policy, messages::STORE, &message, enough).await?;
+        if stored.len() + 1 < enough {
             return Err(ApiError::maybe_done("too few homes of the policy have the document"));
         }
         Ok(json!({ "document": document.document, "version": document.version, "terms": terms }))
@@ -164,8 +167,9 @@ impl DataNode {
             return Ok(own);
         }
         let message = Held { policy: policy.clone(), document: only.cloned() };
-        let heard: Vec<Vec<Document>> = self.others(policy, messages::HELD, &message).await?;
-        if heard.len() + 1 < self.homes.quorum() {
+        let enough = self.homes.quorum();
+        let heard: Vec<Vec<Document>> = self.others(policy, messages::HELD, &message, enough).await?;
+        if heard.len() + 1 < enough {
             return Err(ApiError::unavailable("too few homes of the policy answer"));
         }
         let mut all: Vec<Document> = own.into_iter().chain(heard.into_iter().flatten()).collect();
@@ -174,13 +178,14 @@ impl DataNode {
         Ok(all)
     }
 
-    /// Asks the other homes, and returns when there are answers of a quorum, this node counted, or when all
-    /// have been heard.
+    /// Asks the other homes, and returns when there are answers of `enough` homes, this node counted, or when
+    /// all have been heard.
     async fn others<A>(
         &self,
         policy: &Id,
         path: &'static str,
         message: &impl serde::Serialize,
+        enough: usize,
     ) -> Result<Vec<A>, ApiError>
     where
         A: DeserializeOwned + Send + 'static,
@@ -192,7 +197,7 @@ impl DataNode {
             asked.spawn(async move { peers.post::<Result<A, Failure>>(home, path, body).await });
         }
         let mut answers = Vec::new();
-        while answers.len() + 1 < self.homes.quorum()
+        while answers.len() + 1 < enough
             && let Some(answer) = asked.join_next().await
         {
             match answer {

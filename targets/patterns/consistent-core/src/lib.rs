@@ -91,8 +91,18 @@ async fn start(args: &Args) -> anyhow::Result<Started> {
         let store = Store::open(data_dir).with_context(|| format!("cannot open {}", data_dir.display()))?;
         let view = View::new(store.policies()?);
         let ignores_epoch = args.node.has(Bug::EpochIgnored);
+        let one_home_suffices = args.node.has(Bug::OneHomeSuffices);
         let peers = Arc::clone(&peers);
-        let data = Arc::new(DataNode { own, id: id.clone(), peers, store, homes, ignores_epoch, view });
+        let data = Arc::new(DataNode {
+            own,
+            id: id.clone(),
+            peers,
+            store,
+            homes,
+            ignores_epoch,
+            one_home_suffices,
+            view,
+        });
         let blind = args.node.has(Bug::WatchGap);
         let following = tokio::spawn(follow::follow(Arc::clone(&data), args.core, blind));
         (Role::Data(data), Some(following))
@@ -113,8 +123,7 @@ async fn core_node(args: &Args) -> anyhow::Result<CoreNode> {
     let life = format!("{}-{:x}", args.node.id, RandomState::new().hash_one(std::process::id()));
     let lease = Duration::from_millis(args.lease_ms);
     let patience = Duration::from_millis(args.raft.request_timeout_ms);
-    let fenced = !args.node.has(Bug::LeaseWithoutFencing);
-    let adjuster = Adjuster::new(core.clone(), life, lease, patience, fenced);
+    let adjuster = Adjuster::new(core.clone(), life, lease, patience, args.node.bug);
     Ok(CoreNode::new(core, adjuster, rule))
 }
 

@@ -283,3 +283,12 @@ async fn with_the_bug_a_data_node_answers_for_a_version_it_has_not_reached() {
     let (status, body) = cluster.get(3, "/policies/p1?from=data&version=1000").await;
     assert_eq!((status, &body["node"]), (StatusCode::OK, &json!("n4")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_bug_an_adjustment_that_is_asked_for_again_is_made_again() {
+    let cluster = TestCluster::start(Some("adjusted-again")).await;
+    cluster.put(0, "p1", "h").await;
+    for expected in [107, 114] {
+        assert_eq!(cluster.adjust(1, "a1", &["p1"]).await.1["premiums"]["p1"], expected);
+    }
+}

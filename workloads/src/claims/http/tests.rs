@@ -50,7 +50,10 @@ async fn add(Json(body): Json<Value>) -> Answer {
 
 async fn list() -> Answer {
     let document = |id: &str, text: String| json!({ "document": id, "version": 3, "text": text });
-    ok(json!({ "documents": [document("d1", text_of("d1")), document("d2", "other".to_owned())] }))
+    ok(json!({
+        "documents": [document("d1", text_of("d1")), document("d2", "other".to_owned())],
+        "terms": { "version": 9, "policy": policy("h1"), "node": "n4" },
+    }))
 }
 
 async fn document(Path((_, id)): Path<(String, String)>) -> Answer {
@@ -123,7 +126,10 @@ async fn answers_are_read_as_the_contract_has_them() {
         ),
         (
             ClaimOp::ReadDocuments(p1()),
-            json!([document, { "document": "d2", "version": 3, "other_text": "other" }]),
+            json!({
+                "documents": [document, { "document": "d2", "version": 3, "other_text": "other" }],
+                "terms": terms,
+            }),
         ),
         (
             ClaimOp::ReadDocument(p1(), "d1".to_owned()),

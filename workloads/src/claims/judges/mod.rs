@@ -1,13 +1,15 @@
 //! Judges of `claims` alone: whether decisions follow the votes, whether answers agree with the core version that
-//! they name, and whether each premium adjustment had its effect once and whole.
+//! they name, whether each premium adjustment had its effect once and whole, and whether documents are found.
 
 mod decisions;
+mod documents;
 mod premiums;
 mod versions;
 
 use std::collections::BTreeMap;
 
 pub(super) use decisions::Decisions;
+pub(super) use documents::Documents;
 use ordeal_core::{Anomaly, Finding, History, Key, Operation, Verdict};
 pub(super) use premiums::Premiums;
 use serde::Deserialize;

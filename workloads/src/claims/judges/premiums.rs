@@ -29,6 +29,8 @@ struct Attempts<'a> {
     done: Vec<(Adjusted, &'a Operation<'a>)>,
     /// Whether some attempt may have had an effect.
     possible: bool,
+    /// Whether it was asked for more than once.
+    again: bool,
     first: &'a Operation<'a>,
 }
 
@@ -90,8 +92,10 @@ fn take_attempt<'a>(
     op: &'a Operation<'a>,
 ) -> Result<(), String> {
     let wanted: Adjustment = argument(op)?;
-    let new = || Attempts { wanted: wanted.clone(), done: Vec::new(), possible: false, first: op };
+    let (done, possible, again) = (Vec::new(), false, false);
+    let new = || Attempts { wanted: wanted.clone(), done, possible, again, first: op };
     let attempts = adjustments.entry(wanted.id.clone()).or_insert_with(new);
+    attempts.again = attempts.first.index() != op.index();
     attempts.possible |= op.kind() != EventKind::Fail;
     if let Some(adjusted) = result(op)? {
         attempts.done.push((adjusted, op));
@@ -211,18 +215,26 @@ fn unexplained(
     let of = || adjustments.values().filter(|a| a.wanted.policies.iter().any(|p| p == policy));
     let lost = of().find(|a| !a.done.is_empty() && a.wanted.amount == -rest);
     let again = of().find(|a| !a.done.is_empty() && a.wanted.amount == rest);
-    let (name, what, which) = match (lost, again, rest < 0) {
-        (Some(a), _, _) => ("lost-adjustment", format!("{} is missing", a.wanted.id), Some(a)),
-        (_, Some(a), _) => ("repeated-adjustment", format!("{} was made twice", a.wanted.id), Some(a)),
-        (_, _, true) => ("lost-adjustment", "some that were acknowledged are missing".to_owned(), None),
-        _ => ("unexplained-premium", "none that are known explain it".to_owned(), None),
+    let asked_again: Vec<&Attempts<'_>> = of().filter(|a| a.again).collect();
+    let open = of().filter(|a| a.done.is_empty() && a.possible);
+    let candidates: Vec<&Attempts<'_>> = open.chain(asked_again.iter().copied()).collect();
+    let several = || subset(&candidates, &BTreeMap::from([(policy, rest)])) == Ok(true);
+    let (name, what, which) = match (lost, again) {
+        (Some(a), _) => ("lost-adjustment", format!("{} is missing", a.wanted.id), vec![a]),
+        (_, Some(a)) => ("repeated-adjustment", format!("{} was made twice", a.wanted.id), vec![a]),
+        _ if rest < 0 => ("lost-adjustment", "some that were acknowledged are missing".to_owned(), vec![]),
+        _ if several() => {
+            let what = "some of those that were asked for again were made twice".to_owned();
+            ("repeated-adjustment", what, asked_again)
+        }
+        _ => ("unexplained-premium", "none that are known explain it".to_owned(), vec![]),
     };
     let message = format!(
         "The premium of {policy} in {} differs by {rest} from the first premium and all acknowledged adjustments of \
          it, and unknown ones do not explain that: {what}.",
         who(op)
     );
-    let ops: Vec<&Operation<'_>> = which.map(|a| a.first).into_iter().chain([op]).collect();
+    let ops: Vec<&Operation<'_>> = which.iter().map(|a| a.first).chain([op]).collect();
     anomaly(name, Some(policy), message, &ops)
 }
 

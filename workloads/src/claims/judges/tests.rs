@@ -235,10 +235,13 @@ fn a_data_node_that_has_not_reached_a_version_it_was_asked_for_is_found() {
     let copy = told().ok("read-copy", "p1", json!(3), terms(2, 1, "h1", 100));
     finds(&CoreVersions, &copy, "version-not-reached");
     let answer = json!({ "version": 3, "terms": terms(2, 1, "h1", 100) });
-    let document = told().ok("read-document", "p1", json!("d1"), answer.clone());
-    finds(&CoreVersions, &document, "version-not-reached");
+    let one = told().ok("read-document", "p1", json!("d1"), answer.clone());
+    finds(&CoreVersions, &one, "version-not-reached");
     let added = told().ok("add-document", "p1", json!({ "document": "d1", "version": 3 }), answer);
     finds(&CoreVersions, &added, "version-not-reached");
+    let list = json!({ "documents": [document("d1", 3)], "terms": terms(2, 1, "h1", 100) });
+    let listed = told().ok("read-documents", "p1", Value::Null, list);
+    finds(&CoreVersions, &listed, "version-not-reached");
 }
 
 #[test]
@@ -292,6 +295,13 @@ fn lost_repeated_partial_and_unexplained_adjustments_are_found() {
     };
     finds(&Premiums, &asked().costs("p1", 9, 5, 10_000).costs("p2", 9, 5, 10_003), "lost-adjustment");
     finds(&Premiums, &asked().costs("p1", 9, 5, 10_006).costs("p2", 9, 5, 10_003), "repeated-adjustment");
+    let retried = Script::default()
+        .adjust("a1", 3, &["p1"], Info, 0)
+        .adjust("a1", 3, &["p1"], Done, 5)
+        .adjust("a2", 50, &["p1"], Info, 0)
+        .adjust("a2", 50, &["p1"], Info, 0)
+        .final_reads();
+    finds(&Premiums, &retried.costs("p1", 9, 5, 10_106), "repeated-adjustment");
     finds(&Premiums, &asked().costs("p1", 9, 5, 10_004).costs("p2", 9, 5, 10_003), "unexplained-premium");
     finds(&Premiums, &asked().costs("p1", 9, 7, 10_053).costs("p2", 9, 5, 10_003), "partial-adjustment");
 }
@@ -318,4 +328,42 @@ fn answers_to_adjustments_are_whole_and_the_same_each_time() {
 fn without_final_reads_nothing_is_said_of_premiums() {
     let script = Script::default().adjust("a1", 3, &["p1"], Done, 5);
     assert_eq!(judge(&Premiums, &script).0, Verdict::Vacuous);
+}
+
+fn document(name: &str, version: u64) -> Value {
+    json!({ "document": name, "version": version })
+}
+
+fn listed(script: Script, documents: &[Value]) -> Script {
+    let answer = json!({ "documents": documents, "terms": terms(9, 1, "h1", 100) });
+    script.ok("read-documents", "p1", Value::Null, answer)
+}
+
+/// One document that was acknowledged, one of which nobody knows, and one that was not added.
+fn added() -> Script {
+    let answer = json!({ "document": "d1", "version": 3, "terms": terms(9, 1, "h1", 100) });
+    Script::default()
+        .ok("read-document", "p1", json!("d1"), Value::Null)
+        .ok("add-document", "p1", document("d1", 3), answer)
+        .op("add-document", "p1", document("d2", 3), Info, Value::Null)
+        .op("add-document", "p1", document("d3", 3), Fail, Value::Null)
+}
+
+#[test]
+fn documents_that_are_found_as_they_were_added_pass() {
+    let script = listed(added(), &[document("d1", 3)])
+        .ok("read-document", "p1", json!("d1"), document("d1", 3))
+        .ok("read-document", "p1", json!("d2"), Value::Null)
+        .op("read-document", "p1", json!("d1"), Fail, Value::Null);
+    accepts(&Documents, &listed(script, &[document("d1", 3), document("d2", 3)]));
+    assert_eq!(judge(&Documents, &added()).0, Verdict::Vacuous);
+}
+
+#[test]
+fn a_document_that_is_lost_or_changed_is_found() {
+    finds(&Documents, &listed(added(), &[]), "lost-document");
+    finds(&Documents, &added().ok("read-document", "p1", json!("d1"), Value::Null), "lost-document");
+    finds(&Documents, &listed(added(), &[document("d1", 4)]), "changed-document");
+    let other = json!({ "document": "d1", "version": 3, "other_text": "x" });
+    finds(&Documents, &added().ok("read-document", "p1", json!("d1"), other), "changed-document");
 }

@@ -143,6 +143,17 @@ impl<'a> Facts<'a> {
                     self.copy(terms, version, op);
                 }
             }
+            "read-documents" => {
+                #[derive(Deserialize)]
+                struct List {
+                    documents: Vec<Version>,
+                    terms: PolicyAt,
+                }
+                if let Some(List { documents, terms }) = result(op)? {
+                    let newest = documents.iter().map(|document| document.version).max();
+                    self.copy(terms, newest.unwrap_or(0), op);
+                }
+            }
             "read-document" => {
                 if let Some(Some(WithTerms { version, terms })) = result::<Option<WithTerms>>(op)? {
                     self.copy(terms, version, op);
