@@ -7,10 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Operation};
+use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Operation, judge_operations};
 use serde::Deserialize;
 
-use super::{anomaly, argument, conclude, name_of, operations, result, who};
+use super::{anomaly, argument, conclude, name_of, result, who};
 use crate::claims::Confirmation;
 
 /// The judge.
@@ -35,22 +35,22 @@ impl Checker for Decisions {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let operations = match operations(NAME, history) {
-            Ok(operations) => operations,
-            Err(finding) => return finding,
-        };
-        let mut lives: BTreeMap<String, Life<'_>> = BTreeMap::new();
-        let mut unread = Vec::new();
-        for op in operations.iter().filter(|op| matches!(op.f(), "submit" | "confirm" | "read")) {
-            if let Err(why) = take(lives.entry(name_of(op)).or_default(), op) {
-                unread.push(why);
-            }
-        }
-        let decided = lives.values().filter(|life| life.seen.iter().any(|(s, _)| s != "submitted")).count();
-        let anomalies = lives.iter().flat_map(|(claim, life)| judge(claim, life)).collect();
-        let fine = format!("{decided} of {} claims were decided, as the departments said", lives.len());
-        conclude(NAME, anomalies, &unread, fine, decided)
+        judge_operations(NAME, history, |operations| judge_all(&operations))
     }
+}
+
+fn judge_all(operations: &[Operation<'_>]) -> Finding {
+    let mut lives: BTreeMap<String, Life<'_>> = BTreeMap::new();
+    let mut unread = Vec::new();
+    for op in operations.iter().filter(|op| matches!(op.f(), "submit" | "confirm" | "read")) {
+        if let Err(why) = take(lives.entry(name_of(op)).or_default(), op) {
+            unread.push(why);
+        }
+    }
+    let decided = lives.values().filter(|life| life.seen.iter().any(|(s, _)| s != "submitted")).count();
+    let anomalies = lives.iter().flat_map(|(claim, life)| judge(claim, life)).collect();
+    let fine = format!("{decided} of {} claims were decided, as the departments said", lives.len());
+    conclude(NAME, anomalies, &unread, fine, decided)
 }
 
 fn take<'a>(life: &mut Life<'a>, op: &'a Operation<'a>) -> Result<(), String> {

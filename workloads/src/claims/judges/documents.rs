@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Operation};
+use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Operation, judge_operations};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{anomaly, argument, conclude, name_of, operations, result, who};
+use super::{anomaly, argument, conclude, name_of, result, who};
 use crate::claims::Document;
 
 /// The judge.
@@ -34,36 +34,35 @@ impl Checker for Documents {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let operations = match operations(NAME, history) {
-            Ok(operations) => operations,
-            Err(finding) => return finding,
-        };
-        let mut added = Acknowledged::new();
-        let mut unread = Vec::new();
-        for op in operations.iter().filter(|op| op.f() == "add-document" && op.kind() == EventKind::Ok) {
-            match argument(op) {
-                Ok(document) => added.entry(name_of(op)).or_default().push(Added { document, op }),
-                Err(why) => unread.push(why),
-            }
-        }
-        let mut anomalies = Vec::new();
-        let mut found = 0;
-        for op in &operations {
-            let judged = match op.f() {
-                "read-document" => one(&added, op, &mut anomalies),
-                "read-documents" => list(&added, op, &mut anomalies),
-                _ => Ok(0),
-            };
-            match judged {
-                Ok(expected) => found += expected,
-                Err(why) => unread.push(why),
-            }
-        }
-        let documents: usize = added.values().map(Vec::len).sum();
-        let fine =
-            format!("{documents} documents were acknowledged and found {found} times, as they were added");
-        conclude(NAME, anomalies, &unread, fine, found)
+        judge_operations(NAME, history, |operations| judge_all(&operations))
     }
+}
+
+fn judge_all(operations: &[Operation<'_>]) -> Finding {
+    let mut added = Acknowledged::new();
+    let mut unread = Vec::new();
+    for op in operations.iter().filter(|op| op.f() == "add-document" && op.kind() == EventKind::Ok) {
+        match argument(op) {
+            Ok(document) => added.entry(name_of(op)).or_default().push(Added { document, op }),
+            Err(why) => unread.push(why),
+        }
+    }
+    let mut anomalies = Vec::new();
+    let mut found = 0;
+    for op in operations {
+        let judged = match op.f() {
+            "read-document" => one(&added, op, &mut anomalies),
+            "read-documents" => list(&added, op, &mut anomalies),
+            _ => Ok(0),
+        };
+        match judged {
+            Ok(expected) => found += expected,
+            Err(why) => unread.push(why),
+        }
+    }
+    let documents: usize = added.values().map(Vec::len).sum();
+    let fine = format!("{documents} documents were acknowledged and found {found} times, as they were added");
+    conclude(NAME, anomalies, &unread, fine, found)
 }
 
 /// Judges a question for one document; how many were to be found.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 pub(super) use decisions::Decisions;
 pub(super) use documents::Documents;
+use ordeal_checkers::{FINAL_READS, Phases};
 use ordeal_core::{Anomaly, Finding, History, Key, Operation, Verdict};
 pub(super) use premiums::Premiums;
 use serde::Deserialize;
@@ -73,8 +74,7 @@ fn who(op: &Operation<'_>) -> String {
 
 /// An anomaly that these operations show.
 fn anomaly(name: &str, key: Option<&str>, message: String, ops: &[&Operation<'_>]) -> Anomaly {
-    let events = |op: &&Operation<'_>| [Some(op.index()), op.complete.map(|e| e.index)];
-    let mut cited: Vec<u64> = ops.iter().flat_map(events).flatten().collect();
+    let mut cited: Vec<u64> = ops.iter().flat_map(|op| op.events()).collect();
     cited.dedup();
     Anomaly {
         name: name.to_owned(),
@@ -109,18 +109,9 @@ fn conclude(name: &str, anomalies: Vec<Anomaly>, unread: &[String], fine: String
     Finding { anomalies: told, ..Finding::new(name, verdict, summary) }
 }
 
-/// The operations of a history, or the finding that it has none that pair up.
-fn operations<'h>(name: &str, history: &'h History) -> Result<Vec<Operation<'h>>, Finding> {
-    history.operations().map_err(|e| Finding::new(name, Verdict::Unknown, e.to_string()))
-}
-
 /// The time at which the final reads began; `None` if they never did.
 fn final_reads_begin(history: &History) -> Option<u64> {
-    let marker = history
-        .events
-        .iter()
-        .find(|e| e.process.client().is_none() && e.f == "phase" && e.value.as_str() == Some("final-reads"));
-    marker.map(|e| e.time)
+    Phases::of(history).began(FINAL_READS).map(|(time_ns, _)| time_ns)
 }
 
 #[cfg(test)]

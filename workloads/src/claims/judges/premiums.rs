@@ -6,11 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Operation, Verdict};
+use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Operation, Verdict, judge_operations};
 
 use super::{
-    Adjusted, Policy, PolicyAt, anomaly, argument, conclude, final_reads_begin, name_of, operations, result,
-    who,
+    Adjusted, Policy, PolicyAt, anomaly, argument, conclude, final_reads_begin, name_of, result, who,
 };
 use crate::claims::{Adjustment, FIRST_PREMIUM};
 
@@ -47,44 +46,44 @@ impl Checker for Premiums {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let operations = match operations(NAME, history) {
-            Ok(operations) => operations,
-            Err(finding) => return finding,
-        };
-        let began = final_reads_begin(history).unwrap_or(u64::MAX);
-        let mut adjustments: BTreeMap<String, Attempts<'_>> = BTreeMap::new();
-        let mut seen: BTreeMap<String, Vec<Seen<'_>>> = BTreeMap::new();
-        let mut unread = Vec::new();
-        for op in &operations {
-            let taken = match op.f() {
-                "adjust" => take_attempt(&mut adjustments, op),
-                "read-policy" if op.invoke.time >= began => take_seen(&mut seen, op),
-                _ => Ok(()),
-            };
-            unread.extend(taken.err());
-        }
-        let done = adjustments.values().filter(|a| !a.done.is_empty()).count();
-        let mut anomalies: Vec<Anomaly> = adjustments.values().flat_map(answers).collect();
-        let Some(cut) = cut(&seen) else {
-            let why = "no final reads of all policies at one core version";
-            let nothing = Finding::new(NAME, Verdict::Vacuous, why);
-            return match anomalies.is_empty() {
-                true => nothing,
-                false => conclude(NAME, anomalies, &unread, String::new(), 1),
-            };
-        };
-        match sums(&adjustments, &seen, cut) {
-            Ok(wrong) => anomalies.extend(wrong),
-            Err(why) => unread.push(why),
-        }
-        let open = adjustments.values().filter(|a| a.done.is_empty() && a.possible).count();
-        let fine = format!(
-            "{done} adjustments had their effect once on all their policies; the effect of {open} is unknown, and \
-             whole; {} policies",
-            seen.len()
-        );
-        conclude(NAME, anomalies, &unread, fine, done)
+        judge_operations(NAME, history, |operations| judge_all(&operations, final_reads_begin(history)))
     }
+}
+
+fn judge_all(operations: &[Operation<'_>], final_reads_ns: Option<u64>) -> Finding {
+    let began = final_reads_ns.unwrap_or(u64::MAX);
+    let mut adjustments: BTreeMap<String, Attempts<'_>> = BTreeMap::new();
+    let mut seen: BTreeMap<String, Vec<Seen<'_>>> = BTreeMap::new();
+    let mut unread = Vec::new();
+    for op in operations {
+        let taken = match op.f() {
+            "adjust" => take_attempt(&mut adjustments, op),
+            "read-policy" if op.invoke.time >= began => take_seen(&mut seen, op),
+            _ => Ok(()),
+        };
+        unread.extend(taken.err());
+    }
+    let done = adjustments.values().filter(|a| !a.done.is_empty()).count();
+    let mut anomalies: Vec<Anomaly> = adjustments.values().flat_map(answers).collect();
+    let Some(cut) = cut(&seen) else {
+        let why = "no final reads of all policies at one core version";
+        let nothing = Finding::new(NAME, Verdict::Vacuous, why);
+        return match anomalies.is_empty() {
+            true => nothing,
+            false => conclude(NAME, anomalies, &unread, String::new(), 1),
+        };
+    };
+    match sums(&adjustments, &seen, cut) {
+        Ok(wrong) => anomalies.extend(wrong),
+        Err(why) => unread.push(why),
+    }
+    let open = adjustments.values().filter(|a| a.done.is_empty() && a.possible).count();
+    let fine = format!(
+        "{done} adjustments had their effect once on all their policies; the effect of {open} is unknown, and \
+         whole; {} policies",
+        seen.len()
+    );
+    conclude(NAME, anomalies, &unread, fine, done)
 }
 
 fn take_attempt<'a>(

@@ -14,12 +14,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ordeal_core::{Anomaly, Checker, Finding, History, Operation};
+use ordeal_core::{Anomaly, Checker, Finding, History, Operation, judge_operations};
 use serde::Deserialize;
 
 use super::{
-    Adjusted, Policy, PolicyAt, anomaly, argument, conclude, final_reads_begin, name_of, operations, result,
-    who,
+    Adjusted, Policy, PolicyAt, anomaly, argument, conclude, final_reads_begin, name_of, result, who,
 };
 use crate::claims::{Adjustment, Document};
 
@@ -64,32 +63,32 @@ impl Checker for CoreVersions {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let operations = match operations(NAME, history) {
-            Ok(operations) => operations,
-            Err(finding) => return finding,
-        };
-        let mut facts = Facts::default();
-        let mut unread = Vec::new();
-        for op in &operations {
-            if let Err(why) = facts.take(op) {
-                unread.push(why);
-            }
-        }
-        facts.misses();
-        facts.real_time();
-        facts.backwards();
-        if let Some(began) = final_reads_begin(history) {
-            facts.caught_up(began);
-        }
-        let (core, copies) = (facts.core.len(), facts.copies.len());
-        let changes: usize = facts.changes.values().map(BTreeMap::len).sum();
-        let fine = format!(
-            "{core} answers of the core and {copies} of data nodes agree on {changes} changes of policies"
-        );
-        conclude(NAME, facts.anomalies, &unread, fine, core.min(copies))
-            .with("core_answers", core)
-            .with("copy_answers", copies)
+        judge_operations(NAME, history, |operations| judge_all(&operations, final_reads_begin(history)))
     }
+}
+
+fn judge_all(operations: &[Operation<'_>], final_reads_ns: Option<u64>) -> Finding {
+    let mut facts = Facts::default();
+    let mut unread = Vec::new();
+    for op in operations {
+        if let Err(why) = facts.take(op) {
+            unread.push(why);
+        }
+    }
+    facts.misses();
+    facts.real_time();
+    facts.backwards();
+    if let Some(began) = final_reads_ns {
+        facts.caught_up(began);
+    }
+    let (core, copies) = (facts.core.len(), facts.copies.len());
+    let changes: usize = facts.changes.values().map(BTreeMap::len).sum();
+    let fine = format!(
+        "{core} answers of the core and {copies} of data nodes agree on {changes} changes of policies"
+    );
+    conclude(NAME, facts.anomalies, &unread, fine, core.min(copies))
+        .with("core_answers", core)
+        .with("copy_answers", copies)
 }
 
 impl<'a> Facts<'a> {

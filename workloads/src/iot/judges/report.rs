@@ -29,8 +29,7 @@ impl Report {
         if *found > REPORTED {
             return;
         }
-        let events = shown_by.iter().flat_map(|op| [Some(op.invoke), op.complete]).flatten();
-        let mut events: Vec<u64> = events.map(|event| event.index).collect();
+        let mut events: Vec<u64> = shown_by.iter().flat_map(|op| op.events()).collect();
         events.dedup();
         self.anomalies.push(Anomaly {
             name: name.to_owned(),

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Key, Operation, Verdict};
+use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Key, Operation, Verdict, judge_operations};
 use serde_json::{Value, json};
 
-use super::{REPORTED, cite, node, operations, told};
+use super::{REPORTED, node, told};
 use crate::stocks::two_numbers;
 
 const NAME: &str = "audit-feeds";
@@ -44,10 +44,12 @@ impl Checker for AuditFeeds {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let operations = match operations(history, NAME) {
-            Ok(operations) => operations,
-            Err(finding) => return finding,
-        };
+        judge_operations(NAME, history, |operations| self.judge_all(operations))
+    }
+}
+
+impl AuditFeeds {
+    fn judge_all(&self, operations: Vec<Operation<'_>>) -> Finding {
         let mut symbols: BTreeMap<Option<&Key>, Symbol<'_>> = BTreeMap::new();
         for op in operations {
             match op.f() {
@@ -99,7 +101,7 @@ impl AuditFeeds {
             total.acknowledged += 1;
             if !audited.contains(what) {
                 let said = format!("{} was acknowledged, but is in no audit feed", told(update));
-                total.note("lost-price", key, &said, cite(update).collect());
+                total.note("lost-price", key, &said, update.events().collect());
             }
         }
     }
@@ -124,19 +126,21 @@ fn judge_feed(
                 "token-decreased",
                 key,
                 &name_it(&format!("follows one by token {before}")),
-                cite(feed).collect(),
+                feed.events().collect(),
             );
         }
         match asked.get(entry) {
-            None => total.note("invented-price", key, &name_it("was never asked for"), cite(feed).collect()),
+            None => {
+                total.note("invented-price", key, &name_it("was never asked for"), feed.events().collect());
+            }
             Some(update) if update.kind() == EventKind::Fail => {
-                let events = cite(update).chain(cite(feed)).collect();
+                let events = update.events().chain(feed.events()).collect();
                 total.note("refused-yet-audited", key, &name_it("was certainly refused"), events);
             }
             Some(_) => {}
         }
         if !seen.insert(price) {
-            total.note("doubled-price", key, &name_it("is there twice"), cite(feed).collect());
+            total.note("doubled-price", key, &name_it("is there twice"), feed.events().collect());
         }
     }
 }

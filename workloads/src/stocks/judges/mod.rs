@@ -44,19 +44,9 @@ fn without_token(event: &Event) -> Event {
     event
 }
 
-/// The operations of a history, or the finding that it cannot be judged.
-fn operations<'h>(history: &'h History, judge: &str) -> Result<Vec<Operation<'h>>, Finding> {
-    history.operations().map_err(|e| Finding::new(judge, ordeal_core::Verdict::Unknown, e.to_string()))
-}
-
 /// The node that was asked.
 fn node<'h>(op: &Operation<'h>) -> &'h str {
     op.invoke.node.as_deref().unwrap_or("?")
-}
-
-/// The events of an operation, to cite.
-fn cite(op: &Operation<'_>) -> impl Iterator<Item = u64> {
-    [Some(op.index()), op.complete.map(|e| e.index)].into_iter().flatten()
 }
 
 /// An operation in words.

@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use ordeal_core::{Anomaly, Checker, Event, EventKind, Finding, History, Key, Operation, Process, Verdict};
+use ordeal_core::{
+    Anomaly, Checker, Event, EventKind, Finding, History, Key, Operation, Process, Verdict, judge_operations,
+};
 use serde_json::{Value, json};
 
-use super::{REPORTED, cite, node, operations, told};
+use super::{REPORTED, node, told};
 use crate::stocks::two_numbers;
 
 const NAME: &str = "takeover";
@@ -98,17 +100,18 @@ impl Checker for Takeover {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let operations = match operations(history, NAME) {
-            Ok(operations) => operations,
-            Err(finding) => return finding,
-        };
+        judge_operations(NAME, history, |operations| self.judge_all(operations, &windows(&history.events)))
+    }
+}
+
+impl Takeover {
+    fn judge_all(&self, operations: Vec<Operation<'_>>, windows: &[Window]) -> Finding {
         let mut symbols: BTreeMap<Option<&Key>, Vec<Act<'_>>> = BTreeMap::new();
         for op in operations {
             if let Some(act) = act(op) {
                 symbols.entry(op.key()).or_default().push(act);
             }
         }
-        let windows = windows(&history.events);
         let (mut took_ms, mut anomalies) = (Vec::new(), Vec::new());
         for (at, window) in windows.iter().enumerate() {
             if !matches!(&*window.fault, "kill" | "pause") || window.nodes.is_empty() {
@@ -178,7 +181,7 @@ impl Takeover {
                 told(&refused.op)
             ),
             key: key.cloned(),
-            events: cite(&holding.op).chain(cite(&refused.op)).collect(),
+            events: holding.op.events().chain(refused.op.events()).collect(),
             details: Value::Null,
         })
     }

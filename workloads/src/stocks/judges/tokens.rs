@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use ordeal_core::{Anomaly, Checker, Finding, History, Key, Operation, Verdict};
+use ordeal_core::{Anomaly, Checker, Finding, History, Key, Operation, Verdict, judge_operations};
 use serde_json::json;
 
-use super::{REPORTED, cite, node, operations, told};
+use super::{REPORTED, node, told};
 
 const NAME: &str = "fencing-tokens";
 
@@ -49,43 +49,42 @@ impl Checker for FencingTokens {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let operations = match operations(history, NAME) {
-            Ok(operations) => operations,
-            Err(finding) => return finding,
-        };
-        let mut symbols: BTreeMap<Option<&Key>, Vec<Act<'_>>> = BTreeMap::new();
-        for op in operations {
-            if let Some(token) = token(&op) {
-                symbols.entry(op.key()).or_default().push(Act { op, token });
-            }
-        }
-        let (mut acts, mut tokens, mut anomalies) = (0, 0, Vec::new());
-        for (key, mut of_symbol) in symbols {
-            of_symbol.sort_by_key(|act| (act.op.call, act.op.index()));
-            acts += of_symbol.len();
-            tokens += holders(key, &of_symbol, &mut anomalies);
-            in_order(key, &of_symbol, &mut anomalies);
-        }
-        let verdict = match (anomalies.len(), acts) {
-            (0, 0) => Verdict::Vacuous,
-            (0, _) => Verdict::Valid,
-            _ => Verdict::Invalid,
-        };
-        let summary = match verdict {
-            Verdict::Valid => {
-                format!("{acts} operations by {tokens} tokens, never an older one after a newer one")
-            }
-            Verdict::Vacuous => "nothing was done by any token".to_owned(),
-            _ => format!("{} times somebody acted by a token that was over", anomalies.len()),
-        };
-        let mut finding =
-            Finding::new(NAME, verdict, summary).with("operations", acts).with("tokens", tokens);
-        finding = finding.with("violations", anomalies.len());
-        anomalies.sort_by_key(|anomaly: &Anomaly| anomaly.name != "older-token-accepted");
-        anomalies.truncate(REPORTED);
-        finding.anomalies = anomalies;
-        finding
+        judge_operations(NAME, history, judge_all)
     }
+}
+
+fn judge_all(operations: Vec<Operation<'_>>) -> Finding {
+    let mut symbols: BTreeMap<Option<&Key>, Vec<Act<'_>>> = BTreeMap::new();
+    for op in operations {
+        if let Some(token) = token(&op) {
+            symbols.entry(op.key()).or_default().push(Act { op, token });
+        }
+    }
+    let (mut acts, mut tokens, mut anomalies) = (0, 0, Vec::new());
+    for (key, mut of_symbol) in symbols {
+        of_symbol.sort_by_key(|act| (act.op.call, act.op.index()));
+        acts += of_symbol.len();
+        tokens += holders(key, &of_symbol, &mut anomalies);
+        in_order(key, &of_symbol, &mut anomalies);
+    }
+    let verdict = match (anomalies.len(), acts) {
+        (0, 0) => Verdict::Vacuous,
+        (0, _) => Verdict::Valid,
+        _ => Verdict::Invalid,
+    };
+    let summary = match verdict {
+        Verdict::Valid => {
+            format!("{acts} operations by {tokens} tokens, never an older one after a newer one")
+        }
+        Verdict::Vacuous => "nothing was done by any token".to_owned(),
+        _ => format!("{} times somebody acted by a token that was over", anomalies.len()),
+    };
+    let mut finding = Finding::new(NAME, verdict, summary).with("operations", acts).with("tokens", tokens);
+    finding = finding.with("violations", anomalies.len());
+    anomalies.sort_by_key(|anomaly: &Anomaly| anomaly.name != "older-token-accepted");
+    anomalies.truncate(REPORTED);
+    finding.anomalies = anomalies;
+    finding
 }
 
 /// Compares each act with the newest token of those that had ended before. They come in order of beginning.
@@ -110,7 +109,7 @@ fn in_order(key: Option<&Key>, acts: &[Act<'_>], anomalies: &mut Vec<Anomaly>) {
                     newer.token
                 ),
                 key: key.cloned(),
-                events: cite(&newer.op).chain(cite(&act.op)).collect(),
+                events: newer.op.events().chain(act.op.events()).collect(),
                 details: json!({ "tokens": [newer.token, act.token] }),
             });
         }
@@ -133,7 +132,7 @@ fn holders(key: Option<&Key>, acts: &[Act<'_>], anomalies: &mut Vec<Anomaly>) ->
                     told(&act.op)
                 ),
                 key: key.cloned(),
-                events: cite(&first.op).chain(cite(&act.op)).collect(),
+                events: first.op.events().chain(act.op.events()).collect(),
                 details: json!({ "token": act.token }),
             });
         }
