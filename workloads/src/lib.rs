@@ -11,7 +11,9 @@ pub mod http;
 pub mod iot;
 pub mod patients;
 pub mod register;
+mod report;
 pub mod stocks;
+mod windows;
 
 use std::net::SocketAddr;
 

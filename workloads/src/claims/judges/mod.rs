@@ -7,17 +7,17 @@ mod premiums;
 mod versions;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 pub(super) use decisions::Decisions;
 pub(super) use documents::Documents;
 use ordeal_checkers::{FINAL_READS, Phases};
-use ordeal_core::{Anomaly, Finding, History, Key, Operation, Verdict};
+use ordeal_core::{Anomaly, Finding, History, Key, Operation};
 pub(super) use premiums::Premiums;
 use serde::Deserialize;
 pub(super) use versions::CoreVersions;
 
-/// How many anomalies of one name are told; the rest are counted.
-const TOLD: usize = 20;
+use crate::report::{self, Report};
 
 /// A policy as an answer has it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -73,40 +73,18 @@ fn who(op: &Operation<'_>) -> String {
 }
 
 /// An anomaly that these operations show.
-fn anomaly(name: &str, key: Option<&str>, message: String, ops: &[&Operation<'_>]) -> Anomaly {
-    let mut cited: Vec<u64> = ops.iter().flat_map(|op| op.events()).collect();
-    cited.dedup();
-    Anomaly {
-        name: name.to_owned(),
-        message,
-        key: key.map(|key| Key::Text(key.to_owned())),
-        events: cited,
-        details: serde_json::Value::Null,
-    }
+fn anomaly(name: &str, key: Option<&str>, message: impl Display, ops: &[&Operation<'_>]) -> Anomaly {
+    report::anomaly(name, key.map(|key| Key::Text(key.to_owned())).as_ref(), ops, message)
 }
 
-/// What a judge found, at most [`TOLD`] of each name; what it could not read makes it `Unknown`, if nothing worse.
+/// What a judge found; what it could not read makes it `Unknown`, if nothing worse.
 fn conclude(name: &str, anomalies: Vec<Anomaly>, unread: &[String], fine: String, judged: usize) -> Finding {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    let mut told = Vec::new();
-    for anomaly in anomalies {
-        let count = counts.entry(anomaly.name.clone()).or_default();
-        *count += 1;
-        if *count <= TOLD {
-            told.push(anomaly);
-        }
+    let mut report = Report::default();
+    anomalies.into_iter().for_each(|anomaly| report.add(anomaly));
+    if let Some(first) = unread.first() {
+        report.undecided(format!("{} answers could not be read; {first}", unread.len()));
     }
-    let (verdict, summary) = if !counts.is_empty() {
-        let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
-        (Verdict::Invalid, counts.join(", "))
-    } else if let Some(first) = unread.first() {
-        (Verdict::Unknown, format!("{} answers could not be read; {first}", unread.len()))
-    } else if judged == 0 {
-        (Verdict::Vacuous, "there was nothing to judge".to_owned())
-    } else {
-        (Verdict::Valid, fine)
-    };
-    Finding { anomalies: told, ..Finding::new(name, verdict, summary) }
+    report.finding(name, fine, judged == 0)
 }
 
 /// The time at which the final reads began; `None` if they never did.

@@ -70,7 +70,7 @@ fn judge_all(operations: &[Operation<'_>], final_reads_ns: Option<u64>) -> Findi
         let nothing = Finding::new(NAME, Verdict::Vacuous, why);
         return match anomalies.is_empty() {
             true => nothing,
-            false => conclude(NAME, anomalies, &unread, String::new(), 1),
+            false => conclude(NAME, anomalies, &unread, why.to_owned(), 1),
         };
     };
     match sums(&adjustments, &seen, cut) {

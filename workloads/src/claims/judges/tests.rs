@@ -1,7 +1,7 @@
 //! Small histories: valid ones that must pass, and one for every anomaly that a judge can name.
 
 use ordeal_core::EventKind::{Fail, Info, Ok as Done};
-use ordeal_core::{Checker, Event, EventKind, Process};
+use ordeal_core::{Checker, Event, EventKind, Process, Verdict};
 use serde_json::{Value, json};
 
 use super::*;

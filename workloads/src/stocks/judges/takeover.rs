@@ -6,13 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use ordeal_core::{
-    Anomaly, Checker, Event, EventKind, Finding, History, Key, Operation, Process, Verdict, judge_operations,
-};
-use serde_json::{Value, json};
+use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Key, Operation, judge_operations};
 
-use super::{REPORTED, node, told};
+use crate::report::{Report, anomaly, node, told};
 use crate::stocks::two_numbers;
+use crate::windows::{Window, windows};
 
 const NAME: &str = "takeover";
 /// A machine that is busy, an election, and recovery after it cost time as well.
@@ -25,47 +23,6 @@ const CLEARLY: u64 = 3;
 pub(in super::super) struct Takeover {
     /// How long a lease lasts.
     pub(in super::super) lease_ms: u64,
-}
-
-/// A fault in force.
-#[derive(Debug)]
-struct Window {
-    fault: String,
-    /// The nodes that it hit, by name; none if it says something else.
-    nodes: Vec<String>,
-    from_ns: u64,
-    to_ns: u64,
-}
-
-/// The faults that were injected, in order.
-fn windows(events: &[Event]) -> Vec<Window> {
-    let mut windows: Vec<Window> = Vec::new();
-    let mut open: BTreeMap<String, usize> = BTreeMap::new();
-    for event in events.iter().filter(|e| matches!(e.process, Process::Named(_))) {
-        let Some(fault) = event.value.get("fault").and_then(Value::as_str) else { continue };
-        match (&*event.f, event.kind) {
-            ("inject", EventKind::Invoke) => {
-                open.insert(fault.to_owned(), windows.len());
-                let from_ns = event.time;
-                windows.push(Window { fault: fault.to_owned(), nodes: Vec::new(), from_ns, to_ns: u64::MAX });
-            }
-            ("inject", _) => {
-                let proved = event.value["proved"] == json!(true);
-                let nodes = event.value["installed"]["nodes"].as_array().filter(|_| proved);
-                let name = |index: &Value| index.as_u64().map(|index| format!("n{}", index + 1));
-                if let Some(&at) = open.get(fault) {
-                    windows[at].nodes = nodes.into_iter().flatten().filter_map(name).collect();
-                }
-            }
-            ("heal", EventKind::Info) => {
-                if let Some(at) = open.remove(fault) {
-                    windows[at].to_ns = event.time;
-                }
-            }
-            _ => {}
-        }
-    }
-    windows
 }
 
 /// An operation of a symbol that went by a token, or was refused the lease.
@@ -112,24 +69,24 @@ impl Takeover {
                 symbols.entry(op.key()).or_default().push(act);
             }
         }
-        let (mut took_ms, mut anomalies) = (Vec::new(), Vec::new());
+        let (mut took_ms, mut report) = (Vec::new(), Report::default());
         for (at, window) in windows.iter().enumerate() {
             if !matches!(&*window.fault, "kill" | "pause") || window.nodes.is_empty() {
                 continue;
             }
-            let overlaps = |other: &Window| other.from_ns < window.to_ns && window.from_ns < other.to_ns;
+            let others = windows.iter().enumerate().filter(|(other, _)| *other != at);
             let alone = window.nodes.len() == 1
-                && !windows.iter().enumerate().any(|(other_at, other)| other_at != at && overlaps(other));
+                && !others.map(|(_, other)| other).any(|other| other.overlaps(window));
             for (key, acts) in &symbols {
                 if let Some(holding) = holding(acts, window) {
                     took_ms.extend(next_holder(acts, holding, window.from_ns));
                     if alone {
-                        anomalies.extend(self.late(*key, acts, holding, window));
+                        self.late(*key, acts, holding, window).into_iter().for_each(|late| report.add(late));
                     }
                 }
             }
         }
-        conclude(took_ms, anomalies)
+        conclude(took_ms, report)
     }
 }
 
@@ -170,35 +127,26 @@ impl Takeover {
             return None;
         }
         let after_ms = (refused.op.invoke.time - window.from_ns) / 1_000_000;
-        Some(Anomaly {
-            name: "no-takeover".to_owned(),
-            message: format!(
-                "key {}: {} held it and was hit by {}; {after_ms} ms later nobody else had it, and {} was refused. \
-                 Promised are {promised_ms} ms.",
-                key.map_or_else(String::new, Key::to_string),
-                node(&holding.op),
-                window.fault,
-                told(&refused.op)
-            ),
-            key: key.cloned(),
-            events: holding.op.events().chain(refused.op.events()).collect(),
-            details: Value::Null,
-        })
+        let message = format!(
+            "{} held it and was hit by {}; {after_ms} ms later nobody else had it, and {} was refused. Promised are \
+             {promised_ms} ms.",
+            node(&holding.op),
+            window.fault,
+            told(&refused.op)
+        );
+        Some(anomaly("no-takeover", key, &[&holding.op, &refused.op], message))
     }
 }
 
-fn conclude(mut took_ms: Vec<f64>, mut anomalies: Vec<Anomaly>) -> Finding {
+fn conclude(mut took_ms: Vec<f64>, report: Report) -> Finding {
     took_ms.sort_by(f64::total_cmp);
-    let (verdict, summary) = match (anomalies.len(), took_ms.len()) {
-        (0, 0) => (Verdict::Valid, "no holder died or stood still".to_owned()),
-        (0, count) => (Verdict::Valid, format!("{count} times a holder was hit and another went on")),
-        (late, _) => (Verdict::Invalid, format!("{late} times nobody took over")),
+    let judged = match took_ms.len() {
+        0 => "no holder died or stood still".to_owned(),
+        count => format!("{count} times a holder was hit and another went on"),
     };
-    let mut finding = Finding::new(NAME, verdict, summary).with("takeovers", took_ms.len());
+    let mut finding = report.finding(NAME, judged, false).with("takeovers", took_ms.len());
     if let (Some(median), Some(most)) = (took_ms.get(took_ms.len() / 2), took_ms.last()) {
         finding = finding.with("takeover_ms_p50", *median).with("takeover_ms_max", *most);
     }
-    anomalies.truncate(REPORTED);
-    finding.anomalies = anomalies;
     finding
 }
