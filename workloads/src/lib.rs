@@ -7,10 +7,12 @@
 
 mod draw;
 pub mod http;
+pub mod inventory;
 pub mod iot;
 pub mod patients;
 pub mod register;
 pub mod stocks;
+mod windows;
 
 use std::net::SocketAddr;
 
@@ -48,6 +50,12 @@ pub const WORKLOADS: &[Entry] = &[
         about: stocks::ABOUT,
         build: || Box::new(stocks::Stocks),
         client: Some(stocks::client),
+    },
+    Entry {
+        name: inventory::NAME,
+        about: inventory::ABOUT,
+        build: || Box::new(inventory::Inventory),
+        client: Some(inventory::client),
     },
 ];
 

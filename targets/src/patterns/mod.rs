@@ -5,3 +5,4 @@ pub(crate) mod reference;
 pub mod lease_coordination;
 pub mod quorum_reads_writes;
 pub mod state_machine_replication;
+pub mod version_vectors;

@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use ordeal_core::{Anomaly, Checker, Event, EventKind, Finding, History, Key, Operation, Process, Verdict};
-use serde_json::{Value, json};
+use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Key, Operation, Verdict};
+use serde_json::Value;
 
 use super::{REPORTED, cite, node, operations, told};
 use crate::stocks::two_numbers;
+use crate::windows::{Window, windows};
 
 const NAME: &str = "takeover";
 /// A machine that is busy, an election, and recovery after it cost time as well.
@@ -23,47 +24,6 @@ const CLEARLY: u64 = 3;
 pub(in super::super) struct Takeover {
     /// How long a lease lasts.
     pub(in super::super) lease_ms: u64,
-}
-
-/// A fault in force.
-#[derive(Debug)]
-struct Window {
-    fault: String,
-    /// The nodes that it hit, by name; none if it says something else.
-    nodes: Vec<String>,
-    from_ns: u64,
-    to_ns: u64,
-}
-
-/// The faults that were injected, in order.
-fn windows(events: &[Event]) -> Vec<Window> {
-    let mut windows: Vec<Window> = Vec::new();
-    let mut open: BTreeMap<String, usize> = BTreeMap::new();
-    for event in events.iter().filter(|e| matches!(e.process, Process::Named(_))) {
-        let Some(fault) = event.value.get("fault").and_then(Value::as_str) else { continue };
-        match (&*event.f, event.kind) {
-            ("inject", EventKind::Invoke) => {
-                open.insert(fault.to_owned(), windows.len());
-                let from_ns = event.time;
-                windows.push(Window { fault: fault.to_owned(), nodes: Vec::new(), from_ns, to_ns: u64::MAX });
-            }
-            ("inject", _) => {
-                let proved = event.value["proved"] == json!(true);
-                let nodes = event.value["installed"]["nodes"].as_array().filter(|_| proved);
-                let name = |index: &Value| index.as_u64().map(|index| format!("n{}", index + 1));
-                if let Some(&at) = open.get(fault) {
-                    windows[at].nodes = nodes.into_iter().flatten().filter_map(name).collect();
-                }
-            }
-            ("heal", EventKind::Info) => {
-                if let Some(at) = open.remove(fault) {
-                    windows[at].to_ns = event.time;
-                }
-            }
-            _ => {}
-        }
-    }
-    windows
 }
 
 /// An operation of a symbol that went by a token, or was refused the lease.
