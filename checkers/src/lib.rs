@@ -48,6 +48,7 @@ pub use models::{
     AppendList, Claim, Counter, FencedLock, GrowSet, KeyValue, Ledger, Lock, Machine, MultiRegister,
     PriorityQueue, Queue, Register, Set, Stack, Trade, UnorderedQueue, VersionedRegister,
 };
+pub use phases::{FINAL_READS, Phases};
 pub use recovery::Recovery;
 pub use registry::{CHECKERS, Choice, JUDGES, JudgeEntry, MODELS, Made, Options, judge_named};
 pub use set_durability::SetDurability;

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use ordeal_core::{Event, EventKind, History, Process};
 
 /// The reads after everything is healed and settled.
-pub(crate) const FINAL_READS: &str = "final-reads";
+pub const FINAL_READS: &str = "final-reads";
 /// The load under faults.
 pub(crate) const LOAD: &str = "load";
 /// The load before any fault.
@@ -16,7 +16,7 @@ pub(crate) const WARM_UP: &str = "warm-up";
 
 /// The markers of a history, in order of time.
 #[derive(Debug, Default)]
-pub(crate) struct Phases<'h> {
+pub struct Phases<'h> {
     marks: Vec<(u64, u64, Cow<'h, str>)>,
 }
 
@@ -38,7 +38,8 @@ impl Phases<'static> {
 }
 
 impl<'h> Phases<'h> {
-    pub(crate) fn of(history: &'h History) -> Self {
+    /// The phases of a whole history.
+    pub fn of(history: &'h History) -> Self {
         let mut marks: Vec<_> = history
             .events
             .iter()
@@ -65,8 +66,8 @@ impl<'h> Phases<'h> {
         self.at(event) == Some(FINAL_READS)
     }
 
-    /// When this phase first began: time and index of its marker.
-    pub(crate) fn began(&self, name: &str) -> Option<(u64, u64)> {
+    /// When this phase first began: time in nanoseconds, and index, of its marker.
+    pub fn began(&self, name: &str) -> Option<(u64, u64)> {
         self.marks.iter().find(|m| m.2 == name).map(|m| (m.0, m.1))
     }
 

@@ -37,13 +37,22 @@ pub(crate) const ABOUT_LAST: About =
 pub struct SetDurability {
     add: Cow<'static, str>,
     read: Cow<'static, str>,
+    /// Where in an answer the elements are; `None`: the answer is the array.
+    field: Option<&'static str>,
     last_read: bool,
 }
 
 impl SetDurability {
     /// A judge of the elements added by the one function and read, all at once, by the other.
     pub fn new(add: impl Into<Cow<'static, str>>, read: impl Into<Cow<'static, str>>) -> Self {
-        SetDurability { add: add.into(), read: read.into(), last_read: false }
+        SetDurability { add: add.into(), read: read.into(), field: None, last_read: false }
+    }
+
+    /// Takes the elements from this field of an answer, which tells more besides.
+    #[must_use]
+    pub fn in_field(mut self, field: &'static str) -> Self {
+        self.field = Some(field);
+        self
     }
 
     /// Takes the last read of each set for the final one, whatever phase it is in.
@@ -139,7 +148,8 @@ impl Intake for Work<'_> {
                 .and_modify(|adds| adds.add(seen, op.kind()))
                 .or_insert_with(new);
         } else if op.f() == self.judge.read && (self.judge.last_read || self.phases.is_final(op.invoke)) {
-            match op.output() {
+            let answer = op.output();
+            match answer.map(|answer| self.judge.field.map_or(answer, |field| &answer[field])) {
                 Some(Value::Array(elements)) => self.take_read(op, elements),
                 Some(other) => self
                     .trouble

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ordeal_core::{Checker, EventKind, Finding, History, Operation, Verdict};
+use ordeal_core::{Checker, EventKind, Finding, History, Operation, Verdict, judge_operations};
 use serde_json::{Value, json};
 
 use crate::About;
@@ -85,54 +85,53 @@ impl Checker for Stats {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let operations = match history.operations() {
-            Ok(operations) => operations,
-            Err(e) => return Finding::new(ABOUT.name, Verdict::Unknown, e.to_string()),
-        };
-        let phases = Phases::of(history);
-        let mut all = Tally::default();
-        let mut by_function: BTreeMap<&str, Tally> = BTreeMap::new();
-        let mut by_phase: BTreeMap<&str, Tally> = BTreeMap::new();
-        let mut by_both: BTreeMap<(&str, &str), Tally> = BTreeMap::new();
-        let mut errors: BTreeMap<&str, u64> = BTreeMap::new();
-        for op in &operations {
-            all.add(op);
-            by_function.entry(op.f()).or_default().add(op);
-            if let Some(phase) = phases.at(op.invoke) {
-                by_phase.entry(phase).or_default().add(op);
-                by_both.entry((phase, op.f())).or_default().add(op);
-            }
-            if op.kind() != EventKind::Ok {
-                *errors.entry(error_of(op)).or_default() += 1;
-            }
-        }
-        let silent = silent(&phases, &all, &by_function, &by_phase);
-        let load = if phases.has(LOAD) { by_phase.get(LOAD) } else { Some(&all) };
-        let availability = load.and_then(Tally::availability);
-        let figures = format!(
-            "{}: {} ok, {} fail, {} info",
-            count(operations.len(), "operation"),
-            all.ok,
-            all.fail,
-            all.info
-        );
-        let (verdict, summary) = if silent.is_empty() {
-            (Verdict::Valid, figures)
-        } else {
-            (Verdict::Vacuous, format!("{} ({figures})", silent.join("; ")))
-        };
-        let mut nested: BTreeMap<&str, BTreeMap<&str, Value>> = BTreeMap::new();
-        for ((phase, f), tally) in by_both {
-            nested.entry(phase).or_default().insert(f, tally.into_value());
-        }
-        Finding::new(ABOUT.name, verdict, summary)
-            .with("availability", availability)
-            .with("by_function", values(by_function))
-            .with("by_phase", values(by_phase))
-            .with("by_phase_and_function", json!(nested))
-            .with("errors", top(errors))
-            .with("operations", all.into_value())
+        judge_operations(ABOUT.name, history, |operations| judge_all(&operations, &Phases::of(history)))
     }
+}
+
+fn judge_all(operations: &[Operation<'_>], phases: &Phases<'_>) -> Finding {
+    let mut all = Tally::default();
+    let mut by_function: BTreeMap<&str, Tally> = BTreeMap::new();
+    let mut by_phase: BTreeMap<&str, Tally> = BTreeMap::new();
+    let mut by_both: BTreeMap<(&str, &str), Tally> = BTreeMap::new();
+    let mut errors: BTreeMap<&str, u64> = BTreeMap::new();
+    for op in operations {
+        all.add(op);
+        by_function.entry(op.f()).or_default().add(op);
+        if let Some(phase) = phases.at(op.invoke) {
+            by_phase.entry(phase).or_default().add(op);
+            by_both.entry((phase, op.f())).or_default().add(op);
+        }
+        if op.kind() != EventKind::Ok {
+            *errors.entry(error_of(op)).or_default() += 1;
+        }
+    }
+    let silent = silent(phases, &all, &by_function, &by_phase);
+    let load = if phases.has(LOAD) { by_phase.get(LOAD) } else { Some(&all) };
+    let availability = load.and_then(Tally::availability);
+    let figures = format!(
+        "{}: {} ok, {} fail, {} info",
+        count(operations.len(), "operation"),
+        all.ok,
+        all.fail,
+        all.info
+    );
+    let (verdict, summary) = if silent.is_empty() {
+        (Verdict::Valid, figures)
+    } else {
+        (Verdict::Vacuous, format!("{} ({figures})", silent.join("; ")))
+    };
+    let mut nested: BTreeMap<&str, BTreeMap<&str, Value>> = BTreeMap::new();
+    for ((phase, f), tally) in by_both {
+        nested.entry(phase).or_default().insert(f, tally.into_value());
+    }
+    Finding::new(ABOUT.name, verdict, summary)
+        .with("availability", availability)
+        .with("by_function", values(by_function))
+        .with("by_phase", values(by_phase))
+        .with("by_phase_and_function", json!(nested))
+        .with("errors", top(errors))
+        .with("operations", all.into_value())
 }
 
 fn values(tallies: BTreeMap<&str, Tally>) -> Value {

@@ -218,6 +218,25 @@ fn the_last_read_of_a_set() {
     });
 }
 
+/// The answers tell more than the elements.
+#[test]
+fn a_set_in_a_field_of_the_answer() {
+    let plain = SetDurability::new("add", "read").last_read();
+    let judge = plain.clone().in_field("elements");
+    for seed in 0..100 {
+        let mut steps = set(&mut Rng::fork(seed, "field"));
+        if let Some((element, read)) = added_and_read(&steps).filter(|_| seed % 2 == 0) {
+            remove(&mut steps[read].output, &element);
+        }
+        let expected = plain.check(&history(&steps, &[]));
+        for step in steps.iter_mut().filter(|s| s.f == "read") {
+            step.output = json!({ "elements": step.output, "version": seed });
+        }
+        let found = judge.check(&history(&steps, &[]));
+        assert_eq!((found.verdict, names(&found)), (expected.verdict, names(&expected)), "seed {seed}");
+    }
+}
+
 /// A queue, drained in the end by a client of its own.
 fn queue(rng: &mut Rng) -> Vec<Step> {
     let n = rng.between(4, 20) as usize;

@@ -21,6 +21,9 @@ pub(crate) const ABOUT: &str = "stop every process of whole nodes with SIGSTOP; 
 /// Between two readings of processor time: a few times the kernel's tick of 10 ms at most.
 const TICKS_INTERVAL: Duration = Duration::from_millis(50);
 
+/// How often it is looked whether they stand still.
+const LOOKS: usize = 10;
+
 pub(crate) fn build(_: &Arc<Arsenal>) -> Box<dyn Fault> {
     Box::new(Pause::default())
 }
@@ -59,8 +62,21 @@ impl Pause {
     }
 }
 
-/// Looks twice, some time apart.
+/// Looks until they stand still: on a loaded machine the last thread may take a while to stop, and one that
+/// a clock fault holds by ptrace just then stops only when it is let go.
 fn observe(paused: &[Running]) -> Result<Probe, String> {
+    let mut probe = observe_once(paused)?;
+    for _ in 1..LOOKS {
+        if probe.proved {
+            break;
+        }
+        probe = observe_once(paused)?;
+    }
+    Ok(probe)
+}
+
+/// Looks twice, some time apart.
+fn observe_once(paused: &[Running]) -> Result<Probe, String> {
     let look = || paused.iter().map(Running::processes).collect::<Result<Vec<_>, _>>();
     let before = look()?;
     std::thread::sleep(TICKS_INTERVAL);

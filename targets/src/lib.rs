@@ -99,6 +99,7 @@ pub struct Entry {
 
 /// Every target there is. The first that usually serves a workload is the workload's default.
 pub const TARGETS: &[Entry] = &[
+    patterns::consistent_core::ENTRY,
     patterns::quorum_reads_writes::ENTRY,
     patterns::state_machine_replication::ENTRY,
     patterns::lease_coordination::ENTRY,

@@ -5,12 +5,14 @@
 //! list of its judges. [`WORKLOADS`] is the only list of them: help, the list command and the tests
 //! read it.
 
+pub mod claims;
 mod draw;
 pub mod http;
 pub mod inventory;
 pub mod iot;
 pub mod patients;
 pub mod register;
+mod report;
 pub mod stocks;
 mod windows;
 
@@ -43,6 +45,12 @@ pub const WORKLOADS: &[Entry] = &[
         about: patients::ABOUT,
         build: || Box::new(patients::Patients),
         client: Some(patients::client),
+    },
+    Entry {
+        name: claims::NAME,
+        about: claims::ABOUT,
+        build: || Box::new(claims::Claims),
+        client: Some(claims::client),
     },
     Entry { name: iot::NAME, about: iot::ABOUT, build: || Box::new(iot::Iot), client: Some(iot::client) },
     Entry {

@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use ordeal_core::{Ask, Event, EventKind, Key, Next, Op, Plan, Process};
 use serde_json::{Value, json};
 
+use crate::claims::ClaimOp;
 use crate::inventory::InventoryOp;
 use crate::patients::PatientOp;
 use crate::register::RegisterOp;
@@ -63,6 +64,7 @@ fn draw(workload: &str, seed: u64) -> Vec<Op> {
 fn written(op: &Op) -> Option<Value> {
     match &*op.f {
         "write" | "append-entry" | "write-summary" => Some(op.value.clone()),
+        "put-policy" | "add-document" | "submit" | "confirm" | "adjust" => Some(op.value.clone()),
         "reading" | "reset" => op.value.get("request").cloned(),
         "cas" | "update" | "move" | "count" => Some(op.value[1].clone()),
         _ => None,
@@ -104,7 +106,10 @@ fn everything_written_in_a_run_is_unique() {
 #[test]
 fn keys_stay_within_the_plan_and_all_are_used() {
     for entry in WORKLOADS {
-        let used: HashSet<Key> = draw(entry.name, 3).into_iter().filter_map(|op| op.key).collect();
+        // Claims are keys too, ever new ones, named after their policy.
+        let planned_for = |key: &Key| !matches!(key, Key::Text(name) if name.starts_with('c'));
+        let used: HashSet<Key> =
+            draw(entry.name, 3).into_iter().filter_map(|op| op.key).filter(planned_for).collect();
         let planned: HashSet<Key> = (0..KEYS as i64)
             .map(|n| match entry.name {
                 "register" => Key::Int(n),
@@ -140,6 +145,51 @@ fn the_mix_is_as_declared_and_every_second_client_of_a_node_only_reads() {
     ] {
         assert!(near(share(&patients, f), weight / 18.0), "{f}");
     }
+}
+
+#[test]
+fn a_claim_is_submitted_once_and_first() {
+    let mut seen = HashSet::new();
+    for op in draw("claims", 5) {
+        let Some(claim) = op.key.filter(|key| matches!(key, Key::Text(name) if name.starts_with('c'))) else {
+            continue;
+        };
+        match &*op.f {
+            "submit" => assert!(seen.insert(claim)),
+            "confirm" => assert!(seen.contains(&claim)),
+            _ => {}
+        }
+    }
+    assert!(seen.len() > 20, "{}", seen.len());
+}
+
+#[test]
+fn an_adjustment_that_ended_unknown_is_asked_for_again() {
+    let mut load = (find("claims").unwrap().build)().generator(&plan("claims", 1));
+    let mut unknown: Vec<Op> = Vec::new();
+    let mut again = 0;
+    for n in 0..DRAWS {
+        let Next::Op(op) = load.next(ask(n % 6)) else { panic!("the load ended") };
+        if op.f == "adjust" && unknown.contains(&op) {
+            again += 1;
+        }
+        let kind = if op.f == "adjust" { EventKind::Info } else { EventKind::Ok };
+        load.observe(&Event {
+            index: n as u64,
+            time: n as u64,
+            process: Process::Client(0),
+            kind,
+            f: op.f.clone(),
+            value: op.value.clone(),
+            key: op.key.clone(),
+            node: None,
+            error: None,
+        });
+        if op.f == "adjust" {
+            unknown.push(op);
+        }
+    }
+    assert!(again > 10, "{again}");
 }
 
 #[test]
@@ -274,6 +324,9 @@ fn operations_survive_the_way_to_the_common_form_and_back() {
     for op in draw("register", 4) {
         assert_eq!(Op::from(RegisterOp::try_from(&op).unwrap()), op);
     }
+    for op in draw("claims", 4) {
+        assert_eq!(Op::from(ClaimOp::try_from(&op).unwrap()), op);
+    }
     for op in draw("patients", 4) {
         assert_eq!(Op::from(PatientOp::try_from(&op).unwrap()), op);
     }
@@ -316,6 +369,16 @@ fn foreign_operations_are_refused() {
     ];
     for op in &foreign {
         assert!(InventoryOp::try_from(op).is_err(), "{op:?}");
+    }
+    let foreign = [
+        Op::new("put-policy", Key::Text("p1".to_owned()), Value::Null),
+        Op::new("submit", Key::Text("c1".to_owned()), json!({"policy": "p1"})),
+        Op::new("adjust", Key::Text("p1".to_owned()), json!({"id": "a1", "amount": 1, "policies": []})),
+        Op::new("read", Key::Int(1), Value::Null),
+        Op::new("write", Key::Text("p1".to_owned()), json!("h1")),
+    ];
+    for op in &foreign {
+        assert!(ClaimOp::try_from(op).is_err(), "{op:?}");
     }
     let foreign = [
         Op::new("update", Key::Text("s1".to_owned()), json!(5)),

@@ -31,15 +31,13 @@ impl Throughput {
             .collect();
         let Some(needed) = half_of_warm_up(history, &ok) else { return throughput };
         for (from, to) in calm(history) {
-            let after = &ok[ok.partition_point(|&time| time < from)..];
-            let back = after.windows(needed).find(|w| w[needed - 1] - w[0] <= WINDOW_NS);
-            match back {
-                Some(window) if window[needed - 1] <= to => throughput.back_ns.push(window[0] - from),
-                _ if to - from >= PATIENCE_NS + WINDOW_NS => throughput.not_back += 1,
-                _ => {}
+            let mut windows = during(&ok, from, to).windows(needed);
+            match windows.find(|window| window[needed - 1] - window[0] <= WINDOW_NS) {
+                Some(window) if window[0] - from <= PATIENCE_NS => throughput.back_ns.push(window[0] - from),
+                None if to - from < PATIENCE_NS + WINDOW_NS => {}
+                _ => throughput.not_back += 1,
             }
         }
-        throughput.not_back += throughput.back_ns.extract_if(.., |ns| *ns > PATIENCE_NS).count() as u64;
         throughput
     }
 }
@@ -48,10 +46,16 @@ impl Throughput {
 fn half_of_warm_up(history: &History, ok: &[u64]) -> Option<usize> {
     let phases = Phases::of(history);
     let ((from, _), (to, _)) = (phases.began(WARM_UP)?, phases.began(LOAD)?);
-    let during = ok.partition_point(|&time| time < to) - ok.partition_point(|&time| time < from);
-    let rate =
-        during as u128 * u128::from(WINDOW_NS) / u128::from(to.checked_sub(from).filter(|&ns| ns > 0)?);
+    let succeeded = during(ok, from, to.checked_sub(1)?).len() as u128;
+    let rate = succeeded * u128::from(WINDOW_NS) / u128::from(to.checked_sub(from).filter(|&ns| ns > 0)?);
     Some((rate as usize).div_ceil(2)).filter(|&n| n > 0)
+}
+
+/// The times from `from` to `to`, both included, of an ascending list.
+fn during(times: &[u64], from: u64, to: u64) -> &[u64] {
+    let end = times.partition_point(|&time| time <= to);
+    let begin = times.partition_point(|&time| time < from);
+    &times[begin.min(end)..end]
 }
 
 /// From when to when there was load and no fault after one: until the next is injected, or the load ends.

@@ -50,13 +50,23 @@ pub trait Intake {
     fn finish(self: Box<Self>) -> Finding;
 }
 
+/// Judges the operations of a history; one whose events do not pair up is `Unknown`.
+pub fn judge_operations<'h>(
+    name: impl Into<String>,
+    history: &'h History,
+    judge: impl FnOnce(Vec<Operation<'h>>) -> Finding,
+) -> Finding {
+    match history.operations() {
+        Ok(operations) => judge(operations),
+        Err(e) => Finding::new(name, crate::Verdict::Unknown, e.to_string()),
+    }
+}
+
 /// Shows a whole history to an intake: how a checker that has one implements [`Checker::check`].
 pub fn check_operations(name: String, mut intake: Box<dyn Intake + '_>, history: &History) -> Finding {
-    let operations = match history.operations() {
-        Ok(operations) => operations,
-        Err(e) => return Finding::new(name, crate::Verdict::Unknown, e.to_string()),
-    };
-    history.events.iter().filter(|e| e.process.client().is_none()).for_each(|e| intake.mark(e));
-    operations.iter().for_each(|op| intake.take(op));
-    intake.finish()
+    judge_operations(name, history, |operations| {
+        history.events.iter().filter(|e| e.process.client().is_none()).for_each(|e| intake.mark(e));
+        operations.iter().for_each(|op| intake.take(op));
+        intake.finish()
+    })
 }

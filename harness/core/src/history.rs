@@ -112,6 +112,11 @@ impl<'h> Operation<'h> {
     pub fn index(&self) -> u64 {
         self.invoke.index
     }
+
+    /// Its events, by which anomalies cite it: the invocation and, if there is one, the completion.
+    pub fn events(&self) -> impl Iterator<Item = u64> + use<> {
+        [Some(self.invoke.index), self.complete.map(|e| e.index)].into_iter().flatten()
+    }
 }
 
 impl History {

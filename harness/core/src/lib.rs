@@ -27,7 +27,7 @@ mod verdict;
 pub mod words;
 mod workload;
 
-pub use checker::{Checker, Intake, Limits, check_operations};
+pub use checker::{Checker, Intake, Limits, check_operations, judge_operations};
 pub use fault::{Applies, Cluster, Fault, LaunchChange, Machine, Probe};
 pub use generator::{Ask, EachThread, Generator, Limit, Mix, Next, Sequence};
 pub use history::{History, HistoryError, Operation};

@@ -6,7 +6,10 @@
 //!
 //! A read is linearizable by the read index (Ongaro 2014, section 6.4): the leader makes sure, with a round of
 //! heartbeats, that it still leads, and the reader waits until its own machine has applied what was
-//! committed by then.
+//! committed by then. A leader that restarts within its term goes on leading, and does not know how far it had
+//! committed: what it acknowledged just before may be known only from its log. openraft 0.9.25 takes what was
+//! noted as committed before the restart, so reads could go back in time; here they wait for the whole log
+//! that the leader came back with.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -27,7 +30,7 @@ use crate::log::{Log, LogError, LogOptions};
 use crate::machine::{Machine, MachineDefects, Shared, Store};
 use crate::network::{self, MESSAGE_BYTES_MAX, Network};
 use crate::options::{Defects, Options, Refused, StartError};
-use crate::types::{Applied, Envelope, Position, Raft};
+use crate::types::{Applied, Envelope, LogId, Position, Raft};
 
 /// The longest command, in bytes of JSON.
 pub const COMMAND_BYTES_MAX: usize = 64 << 10;
@@ -81,6 +84,8 @@ pub struct Status {
 pub struct Consensus<M: Machine> {
     raft: Raft,
     log: Log,
+    /// The last entry of the log at the start.
+    came_with: Option<LogId>,
     shared: Arc<Shared<M>>,
     proposals: Arc<Semaphore>,
     peers: Arc<PeerClient>,
@@ -92,6 +97,7 @@ impl<M: Machine> Clone for Consensus<M> {
         Consensus {
             raft: self.raft.clone(),
             log: self.log.clone(),
+            came_with: self.came_with,
             proposals: Arc::clone(&self.proposals),
             shared: Arc::clone(&self.shared),
             peers: Arc::clone(&self.peers),
@@ -150,6 +156,7 @@ impl<M: Machine> Consensus<M> {
             max_payload_entries: ENTRIES_PER_MESSAGE,
             ..Config::default()
         };
+        let came_with = log.last();
         let config = Arc::new(config.validate().map_err(raft_error)?);
         let network = Network { peers: Arc::clone(&peers) };
         let raft =
@@ -164,7 +171,7 @@ impl<M: Machine> Consensus<M> {
             }
         }
         let proposals = Arc::new(Semaphore::new(PROPOSALS_MAX));
-        Ok(Consensus { raft, log, shared, proposals, peers, options: Arc::new(options) })
+        Ok(Consensus { raft, log, came_with, shared, proposals, peers, options: Arc::new(options) })
     }
 
     /// The paths by which the other nodes reach this one, and two by which anybody learns how it stands:
@@ -329,8 +336,10 @@ impl<M: Machine> Consensus<M> {
     /// What is committed for certain, if this node leads for certain.
     async fn read_index(&self) -> Option<u64> {
         let confirmed = tokio::time::timeout(self.options.timeout, self.raft.get_read_log_id()).await;
-        let (read, _) = confirmed.ok()?.ok()?;
-        Some(read.map_or(0, |id| id.index))
+        let (committed, _) = confirmed.ok()?.ok()?;
+        let led_before =
+            self.came_with.filter(|last| committed.is_some_and(|id| id.leader_id == last.leader_id));
+        Some(committed.max(led_before).map_or(0, |id| id.index))
     }
 
     /// Proposes as the leader; if this node is none, says so.

@@ -106,6 +106,12 @@ struct Memory {
     purged: Option<LogId>,
 }
 
+impl Memory {
+    fn last(&self) -> Option<LogId> {
+        self.entries.values().next_back().map(|entry| entry.log_id).or(self.purged)
+    }
+}
+
 /// The log of one node.
 #[derive(Clone)]
 pub(crate) struct Log {
@@ -165,6 +171,11 @@ impl Log {
     /// The last entry that was removed because a snapshot covers it.
     pub(crate) fn purged(&self) -> Option<LogId> {
         self.memory().purged
+    }
+
+    /// The last entry that there is, or was before it was removed.
+    pub(crate) fn last(&self) -> Option<LogId> {
+        self.memory().last()
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -318,8 +329,7 @@ impl RaftLogStorage<Types> for Log {
 
     async fn get_log_state(&mut self) -> Result<LogState<Types>, StorageError> {
         let memory = self.memory();
-        let last = memory.entries.values().next_back().map(|entry| entry.log_id);
-        Ok(LogState { last_purged_log_id: memory.purged, last_log_id: last.or(memory.purged) })
+        Ok(LogState { last_purged_log_id: memory.purged, last_log_id: memory.last() })
     }
 
     async fn get_log_reader(&mut self) -> Log {
@@ -347,8 +357,7 @@ impl RaftLogStorage<Types> for Log {
     async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError> {
         let memory = self.memory();
         // A mark may have reached the disk before entries that were truncated since, or are not there yet.
-        let last = memory.entries.values().next_back().map(|entry| entry.log_id).or(memory.purged);
-        Ok(memory.committed.min(last))
+        Ok(memory.committed.min(memory.last()))
     }
 
     async fn append<I>(&mut self, entries: I, callback: LogFlushed<Types>) -> Result<(), StorageError>

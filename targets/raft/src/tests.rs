@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::Json;
+use openraft::storage::RaftLogStorage;
 use ordeal_kit::Peer;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
@@ -17,6 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::log::{Log, LogOptions};
+use crate::types::LogId;
 use crate::{Consensus, Defects, LogError, Machine, Options, Position, Refused, StartError, Status};
 
 /// A list of numbers: order, repetition and loss can all be seen.
@@ -254,6 +257,70 @@ async fn a_majority_that_restarts_at_once_loses_nothing() {
     nodes[1].consensus.propose("r2", &2).await.unwrap();
     for node in &nodes {
         assert_eq!(all(node).await, [1, 2]);
+    }
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+/// Stands in for a follower: hears who leads, and takes no entries.
+async fn deaf(address: SocketAddr) -> JoinHandle<()> {
+    let append = async |Json(request): Json<serde_json::Value>| {
+        if request["entries"].as_array().is_none_or(|entries| !entries.is_empty()) {
+            std::future::pending::<()>().await;
+        }
+        Json(serde_json::json!({ "Ok": "Success" }))
+    };
+    let routes = axum::Router::new().route("/raft/append", axum::routing::post(append));
+    let listener = listen(address).await;
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() })
+}
+
+/// What it had acknowledged is in its log, but its note of what is committed was not on disk yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_restarts_within_its_term_does_not_answer_older_reads() {
+    let mut cluster = Cluster::new(3, Defects::default()).await;
+    let mut nodes = cluster.start_all().await;
+    nodes[0].consensus.propose("r0", &0).await.unwrap();
+    // Now all follow the same leader.
+    for node in &nodes {
+        assert_eq!(all(node).await, [0]);
+    }
+    for n in 1..5 {
+        nodes[0].consensus.propose(&format!("r{n}"), &n).await.unwrap();
+    }
+    let own = nodes.iter().position(|node| node.consensus.leads()).unwrap();
+    nodes.swap(0, own);
+    for node in nodes {
+        node.stop().await;
+    }
+    let mut log = Log::open(&cluster.dir(own), LogOptions::default()).unwrap();
+    let committed = log.read_committed().await.unwrap().unwrap();
+    log.save_committed(Some(LogId { index: committed.index - 2, ..committed })).await.unwrap();
+    log.close().await;
+    let mut deaf_peers = Vec::new();
+    for peer in cluster.peers.iter().filter(|peer| peer.id != cluster.peers[own].id) {
+        deaf_peers.push(deaf(peer.address).await);
+    }
+    cluster.timeout = Duration::from_secs(1);
+    let back = cluster.start(own).await;
+    assert!(back.consensus.leads(), "it goes on in its term");
+    let read = back.consensus.read(|numbers| numbers.0.clone()).await;
+    assert!(matches!(read, Err(Refused::NotDone(_))), "{read:?}");
+    assert_eq!(
+        back.consensus.local(|numbers| numbers.0.len()),
+        3,
+        "confirmed, but not what it had acknowledged"
+    );
+    back.stop().await;
+    for peer in deaf_peers {
+        peer.abort();
+        let _ = peer.await;
+    }
+    cluster.timeout = PATIENCE;
+    let nodes = cluster.start_all().await;
+    for node in &nodes {
+        assert_eq!(all(node).await, [0, 1, 2, 3, 4]);
     }
     for node in nodes {
         node.stop().await;

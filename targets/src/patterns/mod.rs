@@ -2,6 +2,7 @@
 
 pub(crate) mod reference;
 
+pub mod consistent_core;
 pub mod lease_coordination;
 pub mod quorum_reads_writes;
 pub mod state_machine_replication;

@@ -7,10 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use ordeal_core::{Checker, Finding, History, Operation, Verdict};
+use ordeal_core::{Checker, Finding, History, Operation, judge_operations};
 use serde_json::{Value, json};
 
-use super::{Found, cite, node, operations, told};
+use crate::report::{Report, node, told};
 use crate::windows::{Window, node_name, windows};
 
 const NAME: &str = "availability";
@@ -40,57 +40,56 @@ impl Checker for Availability {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let operations = match operations(history, NAME) {
-            Ok(operations) => operations,
-            Err(finding) => return finding,
-        };
-        let mut updates: BTreeMap<&str, Vec<Operation<'_>>> = BTreeMap::new();
-        for op in operations.into_iter().filter(|op| matches!(op.f(), "move" | "count")) {
-            updates.entry(node(&op)).or_default().push(op);
+        judge_operations(NAME, history, |operations| judge_all(operations, &windows(&history.events)))
+    }
+}
+
+fn judge_all(operations: Vec<Operation<'_>>, windows: &[Window]) -> Finding {
+    let mut updates: BTreeMap<&str, Vec<Operation<'_>>> = BTreeMap::new();
+    for op in operations.into_iter().filter(|op| matches!(op.f(), "move" | "count")) {
+        updates.entry(node(&op)).or_default().push(op);
+    }
+    let (mut partitions, mut judged, mut accepted) = (0, 0, 0);
+    let mut report = Report::default();
+    for (at, window) in windows.iter().enumerate() {
+        let proved = !window.installed.is_null();
+        if window.fault != "partition" || !proved {
+            continue;
         }
-        let windows = windows(&history.events);
-        let (mut partitions, mut judged, mut accepted) = (0, 0, 0);
-        let mut found = Found::default();
-        for (at, window) in windows.iter().enumerate() {
-            let proved = !window.installed.is_null();
-            if window.fault != "partition" || !proved {
+        partitions += 1;
+        for (node, updates) in &updates {
+            let others = windows.iter().enumerate().filter(|(other, _)| *other != at);
+            let hampered = others.map(|(_, other)| other).any(|w| w.overlaps(window) && hampers(w, node));
+            let during: Vec<&Operation<'_>> = updates.iter().filter(|op| within(op, window)).collect();
+            if hampered || hampers(window, node) || during.len() < ASKED_MIN {
                 continue;
             }
-            partitions += 1;
-            for (node, updates) in &updates {
-                let others = windows.iter().enumerate().filter(|(other, _)| *other != at);
-                let hampered = others.map(|(_, other)| other).any(|w| w.overlaps(window) && hampers(w, node));
-                let during: Vec<&Operation<'_>> = updates.iter().filter(|op| within(op, window)).collect();
-                if hampered || hampers(window, node) || during.len() < ASKED_MIN {
-                    continue;
-                }
-                judged += 1;
-                accepted += during.iter().filter(|op| op.output().is_some()).count();
-                if let Some(refused) = refused(&during) {
-                    let (first, last) = (refused[0], refused[refused.len() - 1]);
-                    let said = format!(
-                        "{node}, in a partition, accepted none of {} updates from {} to {}",
+            judged += 1;
+            accepted += during.iter().filter(|op| op.output().is_some()).count();
+            if let Some(refused) = refused(&during) {
+                let (first, last) = (refused[0], refused[refused.len() - 1]);
+                report.note("stopped-accepting", None, &[first, last], || {
+                    format!(
+                        "{node}, in a partition, accepted none of {} updates from {} to {}.",
                         refused.len(),
                         told(first),
                         told(last)
-                    );
-                    let events = cite(first).into_iter().chain(cite(last)).collect();
-                    found.note("stopped-accepting", None, &said, events);
-                }
+                    )
+                });
             }
         }
-        let otherwise = match partitions {
-            0 => "there was no partition".to_owned(),
-            _ => format!(
-                "in {partitions} partitions {judged} times a warehouse was asked, and accepted {accepted}"
-            ),
-        };
-        found
-            .conclude(NAME, (Verdict::Valid, otherwise))
-            .with("partitions", partitions)
-            .with("warehouses_judged", judged)
-            .with("accepted_during_partitions", accepted)
     }
+    let judged_what = match partitions {
+        0 => "there was no partition".to_owned(),
+        _ => format!(
+            "in {partitions} partitions {judged} times a warehouse was asked, and accepted {accepted}"
+        ),
+    };
+    report
+        .finding(NAME, judged_what, false)
+        .with("partitions", partitions)
+        .with("warehouses_judged", judged)
+        .with("accepted_during_partitions", accepted)
 }
 
 /// Whether the operation reached the node, and began and ended while the partition was in force.

@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ordeal_core::{Checker, Finding, History, Key, Operation, Verdict};
+use ordeal_core::{Checker, Finding, History, Key, Operation, judge_operations};
 use serde::Deserialize;
 
 use super::updates::{Gathered, Update};
-use super::{Found, began_after, cite, final_reads, node, operations, told};
+use super::{began_after, final_reads};
 use crate::inventory::answers::{Done, Dot, contains};
+use crate::report::{Report, node, told};
 
 const NAME: &str = "conflicts";
 
@@ -22,7 +23,7 @@ pub(in super::super) struct Conflicts;
 type Pair = [Dot; 2];
 
 /// What a node reports, by SKU.
-type Report = BTreeMap<String, Vec<Pair>>;
+type Conflicting = BTreeMap<String, Vec<Pair>>;
 
 fn pair(mut dots: Pair) -> Pair {
     dots.sort();
@@ -42,47 +43,45 @@ impl Checker for Conflicts {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let operations = match operations(history, NAME) {
-            Ok(operations) => operations,
-            Err(finding) => return finding,
-        };
-        // What was done twice is another judge's to tell.
-        let gathered = Gathered::of(&operations, &mut Found::default());
-        let end = final_reads(&history.events);
-        let mut reports: BTreeMap<&str, (Operation<'_>, Report)> = BTreeMap::new();
-        for op in operations.iter().filter(|op| op.f() == "conflicts" && began_after(op, end)) {
-            if let Some(report) = op.output().and_then(|output| Report::deserialize(output).ok()) {
-                reports.insert(node(op), (*op, report));
-            }
-        }
-        let mut found = Found::default();
-        let (mut takes, mut due) = (0, 0);
-        for (key, updates) in &gathered.skus {
-            let counts = updates.counts();
-            takes += counts.len();
-            let all = pairs(&counts);
-            due += all.len();
-            let unknown: BTreeSet<&str> = updates
-                .unknown()
-                .filter(|update| update.counted.is_some())
-                .map(|update| gathered.warehouse(update))
-                .collect();
-            let sku = Sku { key, counts, pairs: all, unknown };
-            for (op, report) in reports.values() {
-                sku.judge(op, report.get(&key.to_string()).map_or(&[][..], Vec::as_slice), &mut found);
-            }
-        }
-        let nodes: BTreeSet<&str> = operations.iter().map(node).collect();
-        let otherwise = if takes == 0 || reports.is_empty() {
-            (Verdict::Vacuous, "no acknowledged stock-take, or no report of conflicts".to_owned())
-        } else if reports.len() < nodes.len() {
-            (Verdict::Unknown, format!("{} of {} nodes reported conflicts", reports.len(), nodes.len()))
-        } else {
-            let nodes = reports.len();
-            (Verdict::Valid, format!("{nodes} nodes report the {due} conflicts of {takes} stock-takes"))
-        };
-        found.conclude(NAME, otherwise).with("stock_takes", takes).with("conflicts", due)
+        judge_operations(NAME, history, |operations| judge_all(&operations, final_reads(history)))
     }
+}
+
+fn judge_all(operations: &[Operation<'_>], end: Option<(u64, u64)>) -> Finding {
+    // What was done twice is another judge's to tell.
+    let gathered = Gathered::of(operations, &mut Report::default());
+    let mut answers: BTreeMap<&str, (Operation<'_>, Conflicting)> = BTreeMap::new();
+    for op in operations.iter().filter(|op| op.f() == "conflicts" && began_after(op, end)) {
+        if let Some(answer) = op.output().and_then(|output| Conflicting::deserialize(output).ok()) {
+            answers.insert(node(op), (*op, answer));
+        }
+    }
+    let mut report = Report::default();
+    let (mut takes, mut due) = (0, 0);
+    for (key, updates) in &gathered.skus {
+        let counts = updates.counts();
+        takes += counts.len();
+        let all = pairs(&counts);
+        due += all.len();
+        let unknown: BTreeSet<&str> = updates
+            .unknown()
+            .filter(|update| update.counted.is_some())
+            .map(|update| gathered.warehouse(update))
+            .collect();
+        let sku = Sku { key, counts, pairs: all, unknown };
+        for (op, answer) in answers.values() {
+            sku.judge(op, answer.get(&key.to_string()).map_or(&[][..], Vec::as_slice), &mut report);
+        }
+    }
+    let nodes: BTreeSet<&str> = operations.iter().map(node).collect();
+    if takes > 0 && (1..nodes.len()).contains(&answers.len()) {
+        report.undecided(format!("{} of {} nodes reported conflicts", answers.len(), nodes.len()));
+    }
+    let judged = format!("{} reports of the {due} conflicts of {takes} stock-takes", answers.len());
+    report
+        .finding(NAME, judged, takes == 0 || answers.is_empty())
+        .with("stock_takes", takes)
+        .with("conflicts", due)
 }
 
 /// The conflicts among the stock-takes that were acknowledged.
@@ -108,31 +107,32 @@ struct Sku<'g, 'h> {
     unknown: BTreeSet<&'g str>,
 }
 
-impl Sku<'_, '_> {
-    fn judge(&self, op: &Operation<'_>, reported: &[Pair], found: &mut Found) {
+impl<'h> Sku<'_, 'h> {
+    fn judge(&self, op: &Operation<'h>, reported: &[Pair], report: &mut Report) {
         let reported: BTreeSet<Pair> = reported.iter().cloned().map(pair).collect();
         for missing in self.pairs.difference(&reported) {
-            let said = format!("{} does not report {}", told(op), self.words(missing));
-            found.note("conflict-missed", Some(self.key), &said, self.events(op, missing));
+            report.note("conflict-missed", Some(self.key), &self.shown_by(op, missing), || {
+                format!("{} does not report {}.", told(op), self.words(missing))
+            });
         }
         for beyond in reported.difference(&self.pairs) {
             let unacknowledged = |dot: &&Dot| !self.counts.contains_key(*dot);
             match beyond.iter().find(unacknowledged) {
                 None => {
-                    let said = format!(
-                        "{} reports {}, but one of them had seen the other",
-                        told(op),
-                        self.words(beyond)
-                    );
-                    found.note("false-conflict", Some(self.key), &said, self.events(op, beyond));
+                    report.note("false-conflict", Some(self.key), &self.shown_by(op, beyond), || {
+                        format!(
+                            "{} reports {}, but one of them had seen the other.",
+                            told(op),
+                            self.words(beyond)
+                        )
+                    });
                 }
                 Some((warehouse, _)) if self.unknown.contains(warehouse.as_str()) => {}
                 Some((warehouse, number)) => {
-                    let said = format!(
-                        "{} reports a conflict with update {number} of {warehouse}, which is no stock-take of anybody",
+                    report.note("invented-conflict", Some(self.key), &[op], || { format!(
+                        "{} reports a conflict with update {number} of {warehouse}, which is no stock-take of anybody.",
                         told(op)
-                    );
-                    found.note("invented-conflict", Some(self.key), &said, cite(op));
+                    ) });
                 }
             }
         }
@@ -146,8 +146,8 @@ impl Sku<'_, '_> {
         takes.collect::<Vec<_>>().join(" with ")
     }
 
-    fn events(&self, op: &Operation<'_>, pair: &Pair) -> Vec<u64> {
-        let takes = pair.iter().filter_map(|dot| self.counts.get(dot));
-        takes.flat_map(|(update, _)| cite(&update.op)).chain(cite(op)).collect()
+    fn shown_by<'o>(&'o self, op: &'o Operation<'h>, pair: &Pair) -> Vec<&'o Operation<'h>> {
+        let takes = pair.iter().filter_map(|dot| self.counts.get(dot)).map(|(update, _)| &update.op);
+        takes.chain([op]).collect()
     }
 }

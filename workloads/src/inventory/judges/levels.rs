@@ -11,12 +11,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ordeal_core::{Checker, Finding, History, Key, Operation, Verdict};
+use ordeal_core::{Checker, Finding, History, Key, Operation, judge_operations};
 use serde::Deserialize;
 
 use super::updates::{Gathered, Update, Updates};
-use super::{Found, began_after, cite, final_reads, operations, told};
+use super::{began_after, final_reads};
 use crate::inventory::answers::{Done, Dot, Rule, Sibling, Stock, Vector, contains, number_of, request_id};
+use crate::report::{Report, told};
 
 const NAME: &str = "levels";
 
@@ -76,42 +77,38 @@ impl Checker for Levels {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let operations = match operations(history, NAME) {
-            Ok(operations) => operations,
-            Err(finding) => return finding,
-        };
-        let mut found = Found::default();
-        let gathered = Gathered::of(&operations, &mut found);
-        let mut reads: BTreeMap<&Key, Vec<(Operation<'_>, Stock)>> = BTreeMap::new();
-        for op in operations.iter().filter(|op| op.f() == "read") {
-            let stock = op.output().and_then(|output| Stock::deserialize(output).ok());
-            if let (Some(key), Some(stock)) = (op.key(), stock) {
-                reads.entry(key).or_default().push((*op, stock));
-            }
-        }
-        let end = final_reads(&history.events);
-        let (mut judged, mut acknowledged, mut unread, mut ambiguous) = (0, 0, 0, 0);
-        for (key, updates) in &gathered.skus {
-            let reads = reads.remove(*key).unwrap_or_default();
-            acknowledged += updates.done().count();
-            unread += usize::from(!reads.iter().any(|(op, _)| began_after(op, end)));
-            let Some(sku) = Sku::of(key, updates, &gathered, &mut found) else { continue };
-            judged += reads.len();
-            ambiguous += sku.judge(&reads, end, &mut found);
-        }
-        let otherwise = if acknowledged == 0 || judged == 0 {
-            (Verdict::Vacuous, "no acknowledged update, or no read".to_owned())
-        } else if unread > 0 {
-            (Verdict::Unknown, format!("{unread} SKUs were not read at the end"))
-        } else {
-            (Verdict::Valid, format!("{judged} reads show what {acknowledged} acknowledged updates make"))
-        };
-        found
-            .conclude(NAME, otherwise)
-            .with("acknowledged", acknowledged)
-            .with("reads", judged)
-            .with("reads_with_a_range", ambiguous)
+        judge_operations(NAME, history, |operations| judge_all(&operations, final_reads(history)))
     }
+}
+
+fn judge_all(operations: &[Operation<'_>], end: Option<(u64, u64)>) -> Finding {
+    let mut report = Report::default();
+    let gathered = Gathered::of(operations, &mut report);
+    let mut reads: BTreeMap<&Key, Vec<(Operation<'_>, Stock)>> = BTreeMap::new();
+    for op in operations.iter().filter(|op| op.f() == "read") {
+        let stock = op.output().and_then(|output| Stock::deserialize(output).ok());
+        if let (Some(key), Some(stock)) = (op.key(), stock) {
+            reads.entry(key).or_default().push((*op, stock));
+        }
+    }
+    let (mut reads_judged, mut acknowledged, mut unread, mut ambiguous) = (0, 0, 0, 0);
+    for (key, updates) in &gathered.skus {
+        let reads = reads.remove(*key).unwrap_or_default();
+        acknowledged += updates.done().count();
+        unread += usize::from(!reads.iter().any(|(op, _)| began_after(op, end)));
+        let Some(sku) = Sku::of(key, updates, &gathered, &mut report) else { continue };
+        reads_judged += reads.len();
+        ambiguous += sku.judge(&reads, end, &mut report);
+    }
+    if unread > 0 && acknowledged > 0 && reads_judged > 0 {
+        report.undecided(format!("{unread} SKUs were not read at the end"));
+    }
+    let judged = format!("{reads_judged} reads of what {acknowledged} acknowledged updates make");
+    report
+        .finding(NAME, judged, acknowledged == 0 || reads_judged == 0)
+        .with("acknowledged", acknowledged)
+        .with("reads", reads_judged)
+        .with("reads_with_a_range", ambiguous)
 }
 
 impl<'g, 'h> Sku<'g, 'h> {
@@ -120,7 +117,7 @@ impl<'g, 'h> Sku<'g, 'h> {
         key: &'h Key,
         updates: &'g Updates<'h>,
         gathered: &Gathered<'h>,
-        found: &mut Found,
+        report: &mut Report,
     ) -> Option<Self> {
         let mut by_dot: BTreeMap<Dot, &Update<'h>> = BTreeMap::new();
         let mut twice = false;
@@ -128,13 +125,13 @@ impl<'g, 'h> Sku<'g, 'h> {
             if let Some(other) = by_dot.insert(done.dot(), update) {
                 twice = true;
                 let (warehouse, number) = done.dot();
-                let said = format!(
-                    "{} and {} were both done as update {number} of {warehouse}",
-                    told(&other.op),
-                    told(&update.op)
-                );
-                let events = cite(&other.op).into_iter().chain(cite(&update.op)).collect();
-                found.note("number-used-twice", Some(key), &said, events);
+                report.note("number-used-twice", Some(key), &[&other.op, &update.op], || {
+                    format!(
+                        "{} and {} were both done as update {number} of {warehouse}.",
+                        told(&other.op),
+                        told(&update.op)
+                    )
+                });
             }
         }
         let mut books: BTreeMap<String, Book> = BTreeMap::new();
@@ -151,83 +148,83 @@ impl<'g, 'h> Sku<'g, 'h> {
     }
 
     /// Judges all reads; answers with how many of them are of a range.
-    fn judge(&self, reads: &[(Operation<'h>, Stock)], end: Option<(u64, u64)>, found: &mut Found) -> usize {
+    fn judge(&self, reads: &[(Operation<'h>, Stock)], end: Option<(u64, u64)>, report: &mut Report) -> usize {
         let mut shown: HashMap<String, &(Operation<'h>, Stock)> = HashMap::new();
         let mut ambiguous = 0;
         for read in reads {
             let (op, stock) = read;
             let first = shown.entry(format!("{:?}", stock.vector)).or_insert(read);
             if first.1 != *stock {
-                let said = format!(
-                    "{} and {} showed one vector, but the levels {} and {}, or other siblings",
-                    told(&first.0),
-                    told(op),
-                    first.1.level,
-                    stock.level
-                );
-                let events = cite(&first.0).into_iter().chain(cite(op)).collect();
-                found.note("one-vector-two-states", Some(self.key), &said, events);
+                report.note("one-vector-two-states", Some(self.key), &[&first.0, op], || {
+                    format!(
+                        "{} and {} showed one vector, but the levels {} and {}, or other siblings.",
+                        told(&first.0),
+                        told(op),
+                        first.1.level,
+                        stock.level
+                    )
+                });
             }
-            self.all_were_asked(op, stock, found);
-            self.siblings(op, stock, found);
+            self.all_were_asked(op, stock, report);
+            self.siblings(op, stock, report);
             let (least, most) = self.level(stock);
             ambiguous += usize::from(least != most);
             if !(least..=most).contains(&stock.level) {
                 let due = if least == most { format!("{least}") } else { format!("{least} to {most}") };
-                let said = format!("{} showed {}, but what it had seen makes {due}", told(op), stock.level);
-                found.note("wrong-level", Some(self.key), &said, cite(op));
+                report.note("wrong-level", Some(self.key), &[op], || {
+                    format!("{} showed {}, but what it had seen makes {due}.", told(op), stock.level)
+                });
             }
             if began_after(op, end) {
-                self.nothing_is_lost(op, stock, found);
+                self.nothing_is_lost(op, stock, report);
             }
         }
         ambiguous
     }
 
     /// Whether each update that the vector counts can be one that somebody asked for.
-    fn all_were_asked(&self, op: &Operation<'h>, stock: &Stock, found: &mut Found) {
+    fn all_were_asked(&self, op: &Operation<'h>, stock: &Stock, report: &mut Report) {
         let nothing = Book::default();
         for (warehouse, number) in &stock.vector {
             let book = self.books.get(warehouse).unwrap_or(&nothing);
             let gaps = book.gaps(0, *number);
             if gaps > book.unknown.len() as u64 {
-                let said = format!(
+                report.note("unasked-update", Some(self.key), &[op], || { format!(
                     "{} counts {number} updates of {warehouse}, {gaps} of which nobody was told of; of unknown outcome \
-                     are {}",
+                     are {}.",
                     told(op),
                     book.unknown.len()
-                );
-                found.note("unasked-update", Some(self.key), &said, cite(op));
+                ) });
             }
         }
     }
 
-    fn siblings(&self, op: &Operation<'h>, stock: &Stock, found: &mut Found) {
+    fn siblings(&self, op: &Operation<'h>, stock: &Stock, report: &mut Report) {
         let shown: Vec<Dot> = stock.siblings.iter().map(Sibling::dot).collect();
         for sibling in &stock.siblings {
             if !self.was_asked(sibling) {
-                let said = format!("{} shows a stock-take that nobody asked for: {sibling:?}", told(op));
-                found.note("invented-sibling", Some(self.key), &said, cite(op));
+                report.note("invented-sibling", Some(self.key), &[op], || {
+                    format!("{} shows a stock-take that nobody asked for: {sibling:?}.", told(op))
+                });
             }
         }
         let seen = self.counts.iter().filter(|(dot, _)| contains(&stock.vector, dot));
         for (dot, (update, done)) in seen {
             let knows_of = |sibling: &&Sibling| sibling.dot() != *dot && contains(&sibling.vector, dot);
             if !shown.contains(dot) && !stock.siblings.iter().any(|sibling| knows_of(&sibling)) {
-                let said =
-                    format!("{} does not show {}, which no other one had seen", told(op), told(&update.op));
-                let events = cite(op).into_iter().chain(cite(&update.op)).collect();
-                found.note("sibling-missing", Some(self.key), &said, events);
+                report.note("sibling-missing", Some(self.key), &[op, &update.op], || {
+                    format!("{} does not show {}, which no other one had seen.", told(op), told(&update.op))
+                });
             }
             let outlived = shown.iter().find(|other| *other != dot && contains(&done.vector, other));
             if let Some((warehouse, number)) = outlived {
-                let said = format!(
-                    "{} still shows stock-take {number} of {warehouse}, though {} had seen it",
-                    told(op),
-                    told(&update.op)
-                );
-                let events = cite(op).into_iter().chain(cite(&update.op)).collect();
-                found.note("sibling-outlived", Some(self.key), &said, events);
+                report.note("sibling-outlived", Some(self.key), &[op, &update.op], || {
+                    format!(
+                        "{} still shows stock-take {number} of {warehouse}, though {} had seen it.",
+                        told(op),
+                        told(&update.op)
+                    )
+                });
             }
         }
     }
@@ -261,18 +258,18 @@ impl<'g, 'h> Sku<'g, 'h> {
         lowest.unwrap_or_else(|| since(0, &Vector::new()))
     }
 
-    fn nothing_is_lost(&self, op: &Operation<'h>, stock: &Stock, found: &mut Found) {
+    fn nothing_is_lost(&self, op: &Operation<'h>, stock: &Stock, report: &mut Report) {
         for (update, done) in self.updates.done() {
             if update.op.ret < op.call && !contains(&stock.vector, &done.dot()) {
-                let said = format!(
-                    "{}, at the end, has not seen {}, which was acknowledged as update {} of {}",
-                    told(op),
-                    told(&update.op),
-                    done.number,
-                    done.warehouse
-                );
-                let events = cite(op).into_iter().chain(cite(&update.op)).collect();
-                found.note("lost-update", Some(self.key), &said, events);
+                report.note("lost-update", Some(self.key), &[op, &update.op], || {
+                    format!(
+                        "{}, at the end, has not seen {}, which was acknowledged as update {} of {}.",
+                        told(op),
+                        told(&update.op),
+                        done.number,
+                        done.warehouse
+                    )
+                });
             }
         }
     }

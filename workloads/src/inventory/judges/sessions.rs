@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use ordeal_core::{Checker, Finding, History, Key, Operation, Verdict};
+use ordeal_core::{Checker, Finding, History, Key, Operation, judge_operations};
 use serde::Deserialize;
 
-use super::{Found, cite, node, operations, told};
 use crate::inventory::answers::{Vector, number_of};
 use crate::inventory::asked;
+use crate::report::{Report, node, told};
 
 const NAME: &str = "sessions";
 
@@ -69,37 +69,32 @@ impl Checker for Sessions {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let mut operations = match operations(history, NAME) {
-            Ok(operations) => operations,
-            Err(finding) => return finding,
-        };
-        operations.sort_by_key(|op| (op.call, op.index()));
-        let mut requests = HashSet::new();
-        let mut places: BTreeMap<(&str, Option<&Key>), Vec<Shown<'_>>> = BTreeMap::new();
-        for op in &operations {
-            let request = asked(op.input()).map(|(_, request)| request);
-            let again = request.is_some_and(|request| !requests.insert(request));
-            if let Some(shown) = shown(op, again) {
-                places.entry((node(op), op.key())).or_default().push(shown);
-            }
-        }
-        let mut found = Found::default();
-        let judged = places.values().map(Vec::len).sum::<usize>();
-        for ((_, key), all) in &places {
-            in_order(*key, all, &mut found);
-        }
-        let otherwise = match judged {
-            0 => (Verdict::Vacuous, "no vector was shown".to_owned()),
-            _ => {
-                (Verdict::Valid, format!("{judged} vectors, none of which lacks what was seen there before"))
-            }
-        };
-        found.conclude(NAME, otherwise).with("vectors", judged)
+        judge_operations(NAME, history, judge_all)
     }
 }
 
+fn judge_all(mut operations: Vec<Operation<'_>>) -> Finding {
+    operations.sort_by_key(|op| (op.call, op.index()));
+    let mut requests = HashSet::new();
+    let mut places: BTreeMap<(&str, Option<&Key>), Vec<Shown<'_>>> = BTreeMap::new();
+    for op in &operations {
+        let request = asked(op.input()).map(|(_, request)| request);
+        let again = request.is_some_and(|request| !requests.insert(request));
+        if let Some(shown) = shown(op, again) {
+            places.entry((node(op), op.key())).or_default().push(shown);
+        }
+    }
+    let mut report = Report::default();
+    let judged = places.values().map(Vec::len).sum::<usize>();
+    for ((_, key), all) in &places {
+        in_order(*key, all, &mut report);
+    }
+    let vectors = format!("{judged} vectors, compared with what was seen there before");
+    report.finding(NAME, vectors, judged == 0).with("vectors", judged)
+}
+
 /// Compares each operation with those that had ended before it began. They come in order of beginning.
-fn in_order(key: Option<&Key>, all: &[Shown<'_>], found: &mut Found) {
+fn in_order(key: Option<&Key>, all: &[Shown<'_>], report: &mut Report) {
     let mut by_end: Vec<&Shown<'_>> = all.iter().collect();
     by_end.sort_by_key(|shown| shown.op.ret);
     let mut ended = by_end.into_iter().peekable();
@@ -124,13 +119,13 @@ fn in_order(key: Option<&Key>, all: &[Shown<'_>], found: &mut Found) {
             continue;
         };
         let (warehouse, number, before) = unseen;
-        let said = format!(
-            "{} counts {} updates of {warehouse}, but {}, before, counted {number}",
-            told(&shown.op),
-            number_of(&shown.vector, warehouse),
-            told(&before.op)
-        );
-        let events = cite(&before.op).into_iter().chain(cite(&shown.op)).collect();
-        found.note(name, key, &said, events);
+        report.note(name, key, &[&before.op, &shown.op], || {
+            format!(
+                "{} counts {} updates of {warehouse}, but {}, before, counted {number}.",
+                told(&shown.op),
+                number_of(&shown.vector, warehouse),
+                told(&before.op)
+            )
+        });
     }
 }

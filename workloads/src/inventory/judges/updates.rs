@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use ordeal_core::{EventKind, Key, Operation};
 use serde::Deserialize;
 
-use super::{Found, cite, node, told};
 use crate::inventory::answers::{Done, Dot};
 use crate::inventory::asked;
+use crate::report::{Report, node, told};
 
 /// An update, with all its attempts.
 pub(super) struct Update<'h> {
@@ -38,17 +38,17 @@ pub(super) struct Gathered<'h> {
 
 impl<'h> Gathered<'h> {
     /// Of the operations, those that update. A request that was done twice is an anomaly.
-    pub(super) fn of(operations: &[Operation<'h>], found: &mut Found) -> Self {
+    pub(super) fn of(operations: &[Operation<'h>], report: &mut Report) -> Self {
         let mut gathered = Gathered { skus: BTreeMap::new(), warehouses: HashMap::new() };
         for op in operations.iter().filter(|op| matches!(op.f(), "move" | "count")) {
             if let (Some(key), Some(asked)) = (op.key(), asked(op.input())) {
-                gathered.take(key, *op, asked, found);
+                gathered.take(key, *op, asked, report);
             }
         }
         gathered
     }
 
-    fn take(&mut self, key: &'h Key, op: Operation<'h>, asked: (i64, u64), found: &mut Found) {
+    fn take(&mut self, key: &'h Key, op: Operation<'h>, asked: (i64, u64), report: &mut Report) {
         let (amount, request) = asked;
         let done = op.output().and_then(|output| Done::deserialize(output).ok());
         if let Some(done) = &done {
@@ -67,16 +67,14 @@ impl<'h> Gathered<'h> {
         update.unknown |= unknown;
         match (&update.done, done) {
             (Some(before), Some(again)) if before.dot() != again.dot() => {
-                let said = format!(
-                    "{} and its retry, {}, were done as updates {} and {} of {}: one request has had two effects",
+                report.note("applied-twice", Some(key), &[&update.op, &op], || { format!(
+                    "{} and its retry, {}, were done as updates {} and {} of {}: one request has had two effects.",
                     told(&update.op),
                     told(&op),
                     before.number,
                     again.number,
                     again.warehouse
-                );
-                let events = cite(&update.op).into_iter().chain(cite(&op)).collect();
-                found.note("applied-twice", Some(key), &said, events);
+                ) });
             }
             (None, Some(done)) => update.done = Some(done),
             _ => {}

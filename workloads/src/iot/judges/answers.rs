@@ -10,11 +10,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ordeal_core::{Checker, EventKind, Finding, History, Operation, Verdict};
+use ordeal_core::{Checker, EventKind, Finding, History, Key, Operation, Verdict};
 
 use super::observed::Observed;
-use super::report::{Report, who};
 use crate::iot::op::RESET;
+use crate::report::{Report, who};
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,8 +42,8 @@ impl Checker for Answers {
             Err(why) => return Finding::new(NAME, Verdict::Unknown, why),
         };
         let mut report = Report::default();
-        let mut machines: BTreeMap<&str, Vec<Answered<'_>>> = BTreeMap::new();
-        let mut resets: HashMap<&str, Vec<&Operation<'_>>> = HashMap::new();
+        let mut machines: BTreeMap<&Key, Vec<Answered<'_>>> = BTreeMap::new();
+        let mut resets: HashMap<&Key, Vec<&Operation<'_>>> = HashMap::new();
         for request in &seen.requests {
             if request.op.f() == RESET && request.op.kind() != EventKind::Fail {
                 resets.entry(&request.machine).or_default().push(&request.op);
@@ -75,7 +75,7 @@ impl Checker for Answers {
     }
 }
 
-fn conflicts(machine: &str, answers: &[Answered<'_>], report: &mut Report) {
+fn conflicts(machine: &Key, answers: &[Answered<'_>], report: &mut Report) {
     let mut told: HashMap<u64, &Answered<'_>> = HashMap::new();
     for answer in answers {
         let first = told.entry(answer.index).or_insert(answer);
@@ -115,7 +115,7 @@ fn with_greatest_before<'o, K: Ord>(
     }
 }
 
-fn stale(machine: &str, answers: &[Answered<'_>], report: &mut Report) {
+fn stale(machine: &Key, answers: &[Answered<'_>], report: &mut Report) {
     with_greatest_before(
         answers,
         |_| true,
@@ -137,7 +137,7 @@ fn stale(machine: &str, answers: &[Answered<'_>], report: &mut Report) {
 }
 
 /// The shutdown asked for last leaves the fewest resets that may have come after it.
-fn forgotten(machine: &str, answers: &[Answered<'_>], mut resets: Vec<&Operation<'_>>, report: &mut Report) {
+fn forgotten(machine: &Key, answers: &[Answered<'_>], mut resets: Vec<&Operation<'_>>, report: &mut Report) {
     resets.sort_by_key(|reset| reset.call);
     // Of the resets asked for so far, the end of the one that ended last.
     let mut last_end = Vec::with_capacity(resets.len());

@@ -13,7 +13,7 @@ use ordeal_core::{Checker, Finding, History, Operation, Verdict};
 
 use super::agreed::Agreed;
 use super::observed::{Change, Observed, Page};
-use super::report::{Report, who};
+use crate::report::{Report, who};
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]

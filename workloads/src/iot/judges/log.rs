@@ -17,13 +17,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use ordeal_checkers::Machine;
 use ordeal_checkers::models::machine::{MachineAction, MachineCall, MachineState};
-use ordeal_core::{Checker, EventKind, Finding, History, Model, Verdict};
+use ordeal_core::{Checker, EventKind, Finding, History, Key, Model, Verdict};
 use serde_json::json;
 
 use super::agreed::Agreed;
 use super::observed::{Observed, Page, Request, Transition};
-use super::report::{Report, who};
 use crate::iot::op::{READING, RESET};
+use crate::report::{Report, who};
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -143,7 +143,7 @@ impl Work<'_> {
         let mut first: HashMap<&str, u64> = HashMap::new();
         for (index, shown) in &self.agreed.entries {
             let (transition, page) = (shown.transition, &self.seen.log[shown.page].op);
-            let machine = Some(&*transition.machine);
+            let machine = Some(&transition.machine);
             if let Some(before) = first.insert(&transition.request_id, *index) {
                 report.note("applied-twice", machine, &[page], || {
                     format!("request {} is in the log at {before} and at {index}.", transition.request_id)
@@ -238,7 +238,7 @@ impl Work<'_> {
     /// Every transition follows from the one before by the rules.
     fn rules(&self, report: &mut Report) {
         let model = Machine::default();
-        let mut machines: HashMap<&str, String> = HashMap::new();
+        let mut machines: HashMap<&Key, String> = HashMap::new();
         let mut whole_from = None;
         for (index, shown) in &self.agreed.entries {
             // After a part of the log that nobody saw, nothing is known of any machine.
@@ -250,7 +250,7 @@ impl Work<'_> {
             // Before the first index, all machines run.
             let first =
                 || if self.agreed.covers(0, *index) { "running" } else { &transition.before }.to_owned();
-            let before = machines.remove(&*transition.machine).unwrap_or_else(first);
+            let before = machines.remove(&transition.machine).unwrap_or_else(first);
             let after = after(&model, &before, transition);
             if before != transition.before || after.as_ref() != Ok(&transition.after) {
                 report.note(

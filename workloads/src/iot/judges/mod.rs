@@ -12,7 +12,6 @@ mod answers;
 mod events;
 mod log;
 mod observed;
-mod report;
 
 pub(super) use answers::Answers;
 pub(super) use events::EventStream;

@@ -1,6 +1,6 @@
 //! What a history of `iot` shows, read once.
 
-use ordeal_core::{EventKind, History, Operation};
+use ordeal_core::{EventKind, History, Key, Operation};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -29,7 +29,7 @@ pub(super) struct Answer {
 pub(super) struct Request<'h> {
     pub(super) op: Operation<'h>,
     pub(super) id: &'h str,
-    pub(super) machine: String,
+    pub(super) machine: Key,
     pub(super) answer: Option<Answer>,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Transition {
     pub(super) index: u64,
     pub(super) term: u64,
     pub(super) request_id: String,
-    pub(super) machine: String,
+    pub(super) machine: Key,
     pub(super) action: String,
     pub(super) sensor: Option<String>,
     pub(super) kind: Option<String>,
@@ -61,7 +61,7 @@ pub(super) struct Change {
     pub(super) number: u64,
     pub(super) index: u64,
     pub(super) term: u64,
-    pub(super) machine: String,
+    pub(super) machine: Key,
     pub(super) before: String,
     pub(super) after: String,
 }
@@ -81,7 +81,7 @@ pub(super) struct Page<'h, T> {
 /// Everything the judges look at.
 pub(super) struct Observed<'h> {
     pub(super) requests: Vec<Request<'h>>,
-    pub(super) reads: Vec<(Operation<'h>, String, Standing)>,
+    pub(super) reads: Vec<(Operation<'h>, Key, Standing)>,
     pub(super) log: Vec<Page<'h, Transition>>,
     pub(super) events: Vec<Page<'h, Change>>,
 }
@@ -107,7 +107,7 @@ impl<'h> Observed<'h> {
     }
 
     fn take(&mut self, op: Operation<'h>) -> Result<(), String> {
-        let machine = || op.key().map(ToString::to_string).ok_or("it names no machine");
+        let machine = || op.key().cloned().ok_or("it names no machine");
         match (op.f(), op.output()) {
             (READING | RESET, answer) => {
                 let id = op.input().get("request").and_then(Value::as_str).ok_or("it has no request id")?;

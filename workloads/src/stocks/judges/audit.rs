@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Key, Operation, Verdict};
-use serde_json::{Value, json};
+use ordeal_core::{Checker, EventKind, Finding, History, Key, Operation, judge_operations};
+use serde_json::Value;
 
-use super::{REPORTED, cite, node, operations, told};
+use crate::report::{Report, node, told};
 use crate::stocks::two_numbers;
 
 const NAME: &str = "audit-feeds";
@@ -35,7 +35,7 @@ struct Total {
     feeds: usize,
     /// Symbols of which too few feeds are known.
     unread: usize,
-    anomalies: Vec<Anomaly>,
+    report: Report,
 }
 
 impl Checker for AuditFeeds {
@@ -44,10 +44,12 @@ impl Checker for AuditFeeds {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let operations = match operations(history, NAME) {
-            Ok(operations) => operations,
-            Err(finding) => return finding,
-        };
+        judge_operations(NAME, history, |operations| self.judge_all(operations))
+    }
+}
+
+impl AuditFeeds {
+    fn judge_all(&self, operations: Vec<Operation<'_>>) -> Finding {
         let mut symbols: BTreeMap<Option<&Key>, Symbol<'_>> = BTreeMap::new();
         for op in operations {
             match op.f() {
@@ -83,7 +85,7 @@ impl AuditFeeds {
             };
             total.feeds += 1;
             total.entries += entries.len();
-            judge_feed(key, feed, &entries, &asked, total);
+            judge_feed(key, feed, &entries, &asked, &mut total.report);
             audited.extend(entries);
         }
         let majority = self.price_nodes / 2 + 1;
@@ -98,8 +100,9 @@ impl AuditFeeds {
             }
             total.acknowledged += 1;
             if !audited.contains(what) {
-                let said = format!("{} was acknowledged, but is in no audit feed", told(update));
-                total.note("lost-price", key, &said, cite(update).collect());
+                total.report.note("lost-price", key, &[update], || {
+                    format!("{} was acknowledged, but is in no audit feed.", told(update))
+                });
             }
         }
     }
@@ -110,63 +113,44 @@ fn judge_feed(
     feed: &Operation<'_>,
     entries: &[(u64, u64)],
     asked: &HashMap<(u64, u64), &Operation<'_>>,
-    total: &mut Total,
+    report: &mut Report,
 ) {
     let at = node(feed);
     let mut seen = BTreeSet::new();
     for (place, entry) in entries.iter().enumerate() {
         let (token, price) = *entry;
-        let name_it =
-            |what: &str| format!("entry {place} of the feed of {at}, price {price} by token {token}, {what}");
+        let name_it = |what: &str| {
+            format!("entry {place} of the feed of {at}, price {price} by token {token}, {what}.")
+        };
         let before = place.checked_sub(1).map(|before| entries[before].0);
         if let Some(before) = before.filter(|before| *before > token) {
-            total.note(
-                "token-decreased",
-                key,
-                &name_it(&format!("follows one by token {before}")),
-                cite(feed).collect(),
-            );
+            let what = format!("follows one by token {before}");
+            report.note("token-decreased", key, &[feed], || name_it(&what));
         }
         match asked.get(entry) {
-            None => total.note("invented-price", key, &name_it("was never asked for"), cite(feed).collect()),
+            None => {
+                report.note("invented-price", key, &[feed], || name_it("was never asked for"));
+            }
             Some(update) if update.kind() == EventKind::Fail => {
-                let events = cite(update).chain(cite(feed)).collect();
-                total.note("refused-yet-audited", key, &name_it("was certainly refused"), events);
+                report.note("refused-yet-audited", key, &[update, feed], || name_it("was certainly refused"));
             }
             Some(_) => {}
         }
         if !seen.insert(price) {
-            total.note("doubled-price", key, &name_it("is there twice"), cite(feed).collect());
+            report.note("doubled-price", key, &[feed], || name_it("is there twice"));
         }
     }
 }
 
 impl Total {
-    fn note(&mut self, name: &str, key: Option<&Key>, said: &str, events: Vec<u64>) {
-        let key_is = key.map_or_else(String::new, |key| format!("key {key}: "));
-        let message = format!("{key_is}{said}.");
-        let anomaly =
-            Anomaly { name: name.to_owned(), message, key: key.cloned(), events, details: json!(null) };
-        self.anomalies.push(anomaly);
-    }
-
     fn conclude(mut self) -> Finding {
-        let (verdict, summary) = if !self.anomalies.is_empty() {
-            (Verdict::Invalid, format!("{} things are wrong with the audit feeds", self.anomalies.len()))
-        } else if self.unread > 0 {
-            (Verdict::Unknown, format!("of {} symbols too few audit feeds are known", self.unread))
-        } else if self.acknowledged == 0 || self.feeds == 0 {
-            (Verdict::Vacuous, "no acknowledged price, or no audit feed".to_owned())
-        } else {
-            let (acknowledged, feeds) = (self.acknowledged, self.feeds);
-            (Verdict::Valid, format!("all {acknowledged} acknowledged prices are in the {feeds} feeds"))
-        };
-        let mut finding = Finding::new(NAME, verdict, summary)
+        if self.unread > 0 {
+            self.report.undecided(format!("of {} symbols too few audit feeds are known", self.unread));
+        }
+        let judged = format!("{} acknowledged prices, {} feeds", self.acknowledged, self.feeds);
+        self.report
+            .finding(NAME, judged, self.acknowledged == 0 || self.feeds == 0)
             .with("acknowledged", self.acknowledged)
             .with("entries", self.entries)
-            .with("violations", self.anomalies.len());
-        self.anomalies.truncate(REPORTED);
-        finding.anomalies = self.anomalies;
-        finding
     }
 }

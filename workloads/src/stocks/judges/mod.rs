@@ -4,17 +4,11 @@ mod audit;
 mod takeover;
 mod tokens;
 
-use std::borrow::Cow;
-
-use ordeal_core::{Checker, Event, EventKind, Finding, History, Limits, Operation};
-use serde_json::Value;
+use ordeal_core::{Checker, Event, EventKind, Finding, History, Limits};
 
 pub(super) use audit::AuditFeeds;
 pub(super) use takeover::Takeover;
 pub(super) use tokens::FencingTokens;
-
-/// How many violations of one kind are told; the rest are counted.
-const REPORTED: usize = 20;
 
 /// A judge of registers, shown the prices without the tokens they came with.
 pub(super) struct Prices<C>(pub(super) C);
@@ -42,30 +36,6 @@ fn without_token(event: &Event) -> Event {
         event.value = price.take();
     }
     event
-}
-
-/// The operations of a history, or the finding that it cannot be judged.
-fn operations<'h>(history: &'h History, judge: &str) -> Result<Vec<Operation<'h>>, Finding> {
-    history.operations().map_err(|e| Finding::new(judge, ordeal_core::Verdict::Unknown, e.to_string()))
-}
-
-/// The node that was asked.
-fn node<'h>(op: &Operation<'h>) -> &'h str {
-    op.invoke.node.as_deref().unwrap_or("?")
-}
-
-/// The events of an operation, to cite.
-fn cite(op: &Operation<'_>) -> impl Iterator<Item = u64> {
-    [Some(op.index()), op.complete.map(|e| e.index)].into_iter().flatten()
-}
-
-/// An operation in words.
-fn told(op: &Operation<'_>) -> String {
-    let ms = |ns: u64| ns as f64 / 1e6;
-    let ended = op.complete.map_or(Cow::Borrowed("?"), |e| Cow::Owned(format!("{:.3}", ms(e.time))));
-    let value = op.output().filter(|v| !v.is_null()).unwrap_or(op.input());
-    let value = if *value == Value::Null { String::new() } else { format!(" {value}") };
-    format!("`{}{value}` at {}, {:.3} to {ended} ms", op.f(), node(op), ms(op.invoke.time))
 }
 
 #[cfg(test)]

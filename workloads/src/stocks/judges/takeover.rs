@@ -6,10 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Key, Operation, Verdict};
-use serde_json::Value;
+use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Key, Operation, judge_operations};
 
-use super::{REPORTED, cite, node, operations, told};
+use crate::report::{Report, anomaly, node, told};
 use crate::stocks::two_numbers;
 use crate::windows::{Window, windows};
 
@@ -58,35 +57,36 @@ impl Checker for Takeover {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let operations = match operations(history, NAME) {
-            Ok(operations) => operations,
-            Err(finding) => return finding,
-        };
+        judge_operations(NAME, history, |operations| self.judge_all(operations, &windows(&history.events)))
+    }
+}
+
+impl Takeover {
+    fn judge_all(&self, operations: Vec<Operation<'_>>, windows: &[Window]) -> Finding {
         let mut symbols: BTreeMap<Option<&Key>, Vec<Act<'_>>> = BTreeMap::new();
         for op in operations {
             if let Some(act) = act(op) {
                 symbols.entry(op.key()).or_default().push(act);
             }
         }
-        let windows = windows(&history.events);
-        let (mut took_ms, mut anomalies) = (Vec::new(), Vec::new());
+        let (mut took_ms, mut report) = (Vec::new(), Report::default());
         for (at, window) in windows.iter().enumerate() {
             if !matches!(&*window.fault, "kill" | "pause") || window.nodes.is_empty() {
                 continue;
             }
-            let overlaps = |other: &Window| other.from_ns < window.to_ns && window.from_ns < other.to_ns;
+            let others = windows.iter().enumerate().filter(|(other, _)| *other != at);
             let alone = window.nodes.len() == 1
-                && !windows.iter().enumerate().any(|(other_at, other)| other_at != at && overlaps(other));
+                && !others.map(|(_, other)| other).any(|other| other.overlaps(window));
             for (key, acts) in &symbols {
                 if let Some(holding) = holding(acts, window) {
                     took_ms.extend(next_holder(acts, holding, window.from_ns));
                     if alone {
-                        anomalies.extend(self.late(*key, acts, holding, window));
+                        self.late(*key, acts, holding, window).into_iter().for_each(|late| report.add(late));
                     }
                 }
             }
         }
-        conclude(took_ms, anomalies)
+        conclude(took_ms, report)
     }
 }
 
@@ -127,35 +127,26 @@ impl Takeover {
             return None;
         }
         let after_ms = (refused.op.invoke.time - window.from_ns) / 1_000_000;
-        Some(Anomaly {
-            name: "no-takeover".to_owned(),
-            message: format!(
-                "key {}: {} held it and was hit by {}; {after_ms} ms later nobody else had it, and {} was refused. \
-                 Promised are {promised_ms} ms.",
-                key.map_or_else(String::new, Key::to_string),
-                node(&holding.op),
-                window.fault,
-                told(&refused.op)
-            ),
-            key: key.cloned(),
-            events: cite(&holding.op).chain(cite(&refused.op)).collect(),
-            details: Value::Null,
-        })
+        let message = format!(
+            "{} held it and was hit by {}; {after_ms} ms later nobody else had it, and {} was refused. Promised are \
+             {promised_ms} ms.",
+            node(&holding.op),
+            window.fault,
+            told(&refused.op)
+        );
+        Some(anomaly("no-takeover", key, &[&holding.op, &refused.op], message))
     }
 }
 
-fn conclude(mut took_ms: Vec<f64>, mut anomalies: Vec<Anomaly>) -> Finding {
+fn conclude(mut took_ms: Vec<f64>, report: Report) -> Finding {
     took_ms.sort_by(f64::total_cmp);
-    let (verdict, summary) = match (anomalies.len(), took_ms.len()) {
-        (0, 0) => (Verdict::Valid, "no holder died or stood still".to_owned()),
-        (0, count) => (Verdict::Valid, format!("{count} times a holder was hit and another went on")),
-        (late, _) => (Verdict::Invalid, format!("{late} times nobody took over")),
+    let judged = match took_ms.len() {
+        0 => "no holder died or stood still".to_owned(),
+        count => format!("{count} times a holder was hit and another went on"),
     };
-    let mut finding = Finding::new(NAME, verdict, summary).with("takeovers", took_ms.len());
+    let mut finding = report.finding(NAME, judged, false).with("takeovers", took_ms.len());
     if let (Some(median), Some(most)) = (took_ms.get(took_ms.len() / 2), took_ms.last()) {
         finding = finding.with("takeover_ms_p50", *median).with("takeover_ms_max", *most);
     }
-    anomalies.truncate(REPORTED);
-    finding.anomalies = anomalies;
     finding
 }

@@ -1,7 +1,7 @@
 //! Small histories written by hand: valid ones, and one for every anomaly that a judge can name.
 
 use ordeal_core::{Anomaly, Verdict};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 

@@ -6,10 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use ordeal_core::{Anomaly, Checker, Finding, History, Key, Operation, Verdict};
-use serde_json::json;
+use ordeal_core::{Checker, Finding, History, Key, Operation, judge_operations};
 
-use super::{REPORTED, cite, node, operations, told};
+use crate::report::{Report, node, told};
 
 const NAME: &str = "fencing-tokens";
 
@@ -49,47 +48,30 @@ impl Checker for FencingTokens {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let operations = match operations(history, NAME) {
-            Ok(operations) => operations,
-            Err(finding) => return finding,
-        };
-        let mut symbols: BTreeMap<Option<&Key>, Vec<Act<'_>>> = BTreeMap::new();
-        for op in operations {
-            if let Some(token) = token(&op) {
-                symbols.entry(op.key()).or_default().push(Act { op, token });
-            }
-        }
-        let (mut acts, mut tokens, mut anomalies) = (0, 0, Vec::new());
-        for (key, mut of_symbol) in symbols {
-            of_symbol.sort_by_key(|act| (act.op.call, act.op.index()));
-            acts += of_symbol.len();
-            tokens += holders(key, &of_symbol, &mut anomalies);
-            in_order(key, &of_symbol, &mut anomalies);
-        }
-        let verdict = match (anomalies.len(), acts) {
-            (0, 0) => Verdict::Vacuous,
-            (0, _) => Verdict::Valid,
-            _ => Verdict::Invalid,
-        };
-        let summary = match verdict {
-            Verdict::Valid => {
-                format!("{acts} operations by {tokens} tokens, never an older one after a newer one")
-            }
-            Verdict::Vacuous => "nothing was done by any token".to_owned(),
-            _ => format!("{} times somebody acted by a token that was over", anomalies.len()),
-        };
-        let mut finding =
-            Finding::new(NAME, verdict, summary).with("operations", acts).with("tokens", tokens);
-        finding = finding.with("violations", anomalies.len());
-        anomalies.sort_by_key(|anomaly: &Anomaly| anomaly.name != "older-token-accepted");
-        anomalies.truncate(REPORTED);
-        finding.anomalies = anomalies;
-        finding
+        judge_operations(NAME, history, judge_all)
     }
 }
 
+fn judge_all(operations: Vec<Operation<'_>>) -> Finding {
+    let mut symbols: BTreeMap<Option<&Key>, Vec<Act<'_>>> = BTreeMap::new();
+    for op in operations {
+        if let Some(token) = token(&op) {
+            symbols.entry(op.key()).or_default().push(Act { op, token });
+        }
+    }
+    let (mut acts, mut tokens, mut report) = (0, 0, Report::default());
+    for (key, mut of_symbol) in symbols {
+        of_symbol.sort_by_key(|act| (act.op.call, act.op.index()));
+        acts += of_symbol.len();
+        tokens += holders(key, &of_symbol, &mut report);
+        in_order(key, &of_symbol, &mut report);
+    }
+    let judged = format!("{acts} operations by {tokens} tokens in order of real time");
+    report.finding(NAME, judged, acts == 0).with("operations", acts).with("tokens", tokens)
+}
+
 /// Compares each act with the newest token of those that had ended before. They come in order of beginning.
-fn in_order(key: Option<&Key>, acts: &[Act<'_>], anomalies: &mut Vec<Anomaly>) {
+fn in_order(key: Option<&Key>, acts: &[Act<'_>], report: &mut Report) {
     let mut by_end: Vec<&Act<'_>> = acts.iter().collect();
     by_end.sort_by_key(|act| act.op.ret);
     let mut ended = by_end.into_iter().peekable();
@@ -99,19 +81,14 @@ fn in_order(key: Option<&Key>, acts: &[Act<'_>], anomalies: &mut Vec<Anomaly>) {
             newest = newest.filter(|newest| newest.token >= before.token).or(Some(before));
         }
         if let Some(newer) = newest.filter(|newest| newest.token > act.token) {
-            anomalies.push(Anomaly {
-                name: anomaly_of(act.op.f()).to_owned(),
-                message: format!(
-                    "key {}: {} went by the token {}, but {} had gone by {} before.",
-                    key.map_or_else(String::new, Key::to_string),
+            report.note(anomaly_of(act.op.f()), key, &[&newer.op, &act.op], || {
+                format!(
+                    "{} went by the token {}, but {} had gone by {} before.",
                     told(&act.op),
                     act.token,
                     told(&newer.op),
                     newer.token
-                ),
-                key: key.cloned(),
-                events: cite(&newer.op).chain(cite(&act.op)).collect(),
-                details: json!({ "tokens": [newer.token, act.token] }),
+                )
             });
         }
     }
@@ -119,22 +96,13 @@ fn in_order(key: Option<&Key>, acts: &[Act<'_>], anomalies: &mut Vec<Anomaly>) {
 
 /// Whether every token is of one node; answers how many tokens there are. Only what the node asked does
 /// itself tells: a read may have been passed on.
-fn holders(key: Option<&Key>, acts: &[Act<'_>], anomalies: &mut Vec<Anomaly>) -> usize {
+fn holders(key: Option<&Key>, acts: &[Act<'_>], report: &mut Report) -> usize {
     let mut holders: BTreeMap<u64, &Act<'_>> = BTreeMap::new();
     for act in acts.iter().filter(|act| matches!(act.op.f(), "acquire" | "renew" | "update")) {
         let first = *holders.entry(act.token).or_insert(act);
         if node(&first.op) != node(&act.op) {
-            anomalies.push(Anomaly {
-                name: "token-of-two".to_owned(),
-                message: format!(
-                    "the token {} is of two nodes: {}; {}.",
-                    act.token,
-                    told(&first.op),
-                    told(&act.op)
-                ),
-                key: key.cloned(),
-                events: cite(&first.op).chain(cite(&act.op)).collect(),
-                details: json!({ "token": act.token }),
+            report.note("token-of-two", key, &[&first.op, &act.op], || {
+                format!("the token {} is of two nodes: {}; {}.", act.token, told(&first.op), told(&act.op))
             });
         }
     }

@@ -1,0 +1,96 @@
+//! Judges of `claims` alone: whether decisions follow the votes, whether answers agree with the core version that
+//! they name, whether each premium adjustment had its effect once and whole, and whether documents are found.
+
+mod decisions;
+mod documents;
+mod premiums;
+mod versions;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+pub(super) use decisions::Decisions;
+pub(super) use documents::Documents;
+use ordeal_checkers::{FINAL_READS, Phases};
+use ordeal_core::{Anomaly, Finding, History, Key, Operation};
+pub(super) use premiums::Premiums;
+use serde::Deserialize;
+pub(super) use versions::CoreVersions;
+
+use crate::report::{self, Report};
+
+/// A policy as an answer has it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct Policy {
+    holder: String,
+    premium: i64,
+    changed: u64,
+}
+
+/// A policy at a version, and the data node that says so.
+#[derive(Clone, Debug, Deserialize)]
+struct PolicyAt {
+    version: u64,
+    policy: Option<Policy>,
+    node: Option<String>,
+}
+
+/// What an adjustment answers.
+#[derive(Clone, Debug, Deserialize)]
+struct Adjusted {
+    version: u64,
+    premiums: BTreeMap<String, i64>,
+}
+
+/// The result of an operation that succeeded.
+///
+/// # Errors
+/// Why it cannot be read.
+fn result<'h, T: Deserialize<'h>>(op: &Operation<'h>) -> Result<Option<T>, String> {
+    let Some(value) = op.output() else { return Ok(None) };
+    T::deserialize(value)
+        .map(Some)
+        .map_err(|e| format!("#{}: `{}` answers otherwise: {e}", op.index(), op.f()))
+}
+
+/// The argument of an operation.
+///
+/// # Errors
+/// Why it cannot be read.
+fn argument<'h, T: Deserialize<'h>>(op: &Operation<'h>) -> Result<T, String> {
+    T::deserialize(op.input()).map_err(|e| format!("#{}: `{}` is asked otherwise: {e}", op.index(), op.f()))
+}
+
+/// The name of what the operation is about.
+fn name_of(op: &Operation<'_>) -> String {
+    op.key().map(Key::to_string).unwrap_or_default()
+}
+
+/// `#12 by client 3 at n2`.
+fn who(op: &Operation<'_>) -> String {
+    let node = op.invoke.node.as_deref().map_or_else(String::new, |node| format!(" at {node}"));
+    format!("`{}` #{} by client {}{node}", op.f(), op.index(), op.process())
+}
+
+/// An anomaly that these operations show.
+fn anomaly(name: &str, key: Option<&str>, message: impl Display, ops: &[&Operation<'_>]) -> Anomaly {
+    report::anomaly(name, key.map(|key| Key::Text(key.to_owned())).as_ref(), ops, message)
+}
+
+/// What a judge found; what it could not read makes it `Unknown`, if nothing worse.
+fn conclude(name: &str, anomalies: Vec<Anomaly>, unread: &[String], fine: String, judged: usize) -> Finding {
+    let mut report = Report::default();
+    anomalies.into_iter().for_each(|anomaly| report.add(anomaly));
+    if let Some(first) = unread.first() {
+        report.undecided(format!("{} answers could not be read; {first}", unread.len()));
+    }
+    report.finding(name, fine, judged == 0)
+}
+
+/// The time at which the final reads began; `None` if they never did.
+fn final_reads_begin(history: &History) -> Option<u64> {
+    Phases::of(history).began(FINAL_READS).map(|(time_ns, _)| time_ns)
+}
+
+#[cfg(test)]
+mod tests;
