@@ -17,6 +17,8 @@ mod limit;
 mod node;
 mod peers;
 mod serve;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use error::ApiError;
 pub use extract::{Json, Path, Query};

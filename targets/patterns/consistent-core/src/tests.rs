@@ -1,98 +1,47 @@
 //! Whole nodes on loopback, a core of three and three data nodes: the contract, from any node.
 
-use std::time::Duration;
+use std::ops::Deref;
 
-use ordeal_kit::Peer;
-use reqwest::{Client, Method, StatusCode};
+use ordeal_kit::testing::Nodes;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
 use super::*;
 
-/// How long a test waits for something that must come.
-const PATIENCE: Duration = Duration::from_secs(30);
 const NODES: usize = 6;
 
-struct Running {
-    stop: oneshot::Sender<()>,
-    ended: JoinHandle<anyhow::Result<()>>,
+struct TestCluster {
+    nodes: Nodes,
 }
 
-struct TestCluster {
-    _directory: tempfile::TempDir,
-    peers: Vec<Peer>,
-    nodes: Vec<Option<Running>>,
-    http: Client,
+impl Deref for TestCluster {
+    type Target = Nodes;
+
+    fn deref(&self) -> &Nodes {
+        &self.nodes
+    }
 }
 
 impl TestCluster {
     /// All nodes, ready.
     async fn start(bug: Option<&str>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut listeners = Vec::new();
-        for _ in 0..NODES {
-            listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
-        }
-        let peers: Vec<Peer> = (1..)
-            .zip(&listeners)
-            .map(|(n, listener)| Peer { id: format!("n{n}"), address: listener.local_addr().unwrap() })
-            .collect();
-        let nodes = peers.iter().zip(listeners).map(|(peer, listener)| {
-            let node = NodeArgs {
-                id: peer.id.clone(),
-                listen: peer.address,
-                peers: peers.clone(),
-                data_dir: directory.path().join(&peer.id),
-                bug: bug.map(|name| name.parse().unwrap()),
-            };
-            let raft = RaftArgs { heartbeat_ms: 200, snapshot_every: 100, request_timeout_ms: 10_000 };
-            let (stop, stopped) = oneshot::channel();
-            let server = Server::until(listener, async move { drop(stopped.await) });
-            let ended = tokio::spawn(serve(server, Args { node, raft, core: 3, lease_ms: 500 }));
-            Some(Running { stop, ended })
-        });
-        let nodes = nodes.collect();
-        let http = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-        let cluster = TestCluster { _directory: directory, peers, nodes, http };
+        let mut nodes = Nodes::new(NODES);
         for node in 0..NODES {
-            let ready = async {
-                while cluster.get(node, "/health").await.1["ready"] != true {
-                    tokio::task::yield_now().await;
-                }
-            };
-            tokio::time::timeout(PATIENCE, ready).await.unwrap();
+            let raft = RaftArgs { heartbeat_ms: 200, snapshot_every: 100, request_timeout_ms: 10_000 };
+            let args = Args { node: nodes.args(node, bug), raft, core: 3, lease_ms: 500 };
+            nodes.start(node, |server| serve(server, args)).await;
         }
-        cluster
-    }
-
-    async fn stop(&mut self, node: usize) {
-        let running = self.nodes[node].take().unwrap();
-        running.stop.send(()).unwrap();
-        tokio::time::timeout(PATIENCE, running.ended).await.unwrap().unwrap().unwrap();
-    }
-
-    async fn ask(&self, node: usize, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
-        let request = self.http.request(method, format!("http://{}{path}", self.peers[node].address));
-        let request = match body {
-            Some(body) => request.json(&body),
-            None => request,
-        };
-        let response = request.send().await.unwrap();
-        (response.status(), response.json().await.unwrap())
-    }
-
-    async fn get(&self, node: usize, path: &str) -> (StatusCode, Value) {
-        self.ask(node, Method::GET, path, None).await
+        nodes.ready(0..NODES).await;
+        TestCluster { nodes }
     }
 
     async fn post(&self, node: usize, path: &str, body: Value) -> (StatusCode, Value) {
-        self.ask(node, Method::POST, path, Some(body)).await
+        self.ask(Method::POST, node, path, body).await
     }
 
     async fn put(&self, node: usize, policy: &str, holder: &str) -> Value {
         let body = json!({ "request_id": holder, "holder": holder, "premium": 100 });
-        let (status, body) = self.ask(node, Method::PUT, &format!("/policies/{policy}"), Some(body)).await;
+        let (status, body) = self.ask(Method::PUT, node, &format!("/policies/{policy}"), body).await;
         assert_eq!(status, StatusCode::OK, "{body}");
         body
     }
@@ -206,7 +155,7 @@ async fn a_document_is_found_while_one_of_its_homes_is_down() {
     // Nobody has reached this version.
     let (status, ahead) = cluster.post(3, "/policies/p1/documents", document("d9", &json!(10_000))).await;
     assert_eq!((status, &ahead["definite"]), (StatusCode::SERVICE_UNAVAILABLE, &json!(true)));
-    cluster.stop(4).await;
+    cluster.nodes.stop(4).await;
     for node in [0, 2, 3, 5] {
         let (status, list) = cluster.get(node, "/policies/p1/documents").await;
         assert_eq!(status, StatusCode::OK, "{list}");
@@ -234,7 +183,7 @@ async fn what_is_malformed_is_refused_with_a_reason() {
     ];
     for (method, path, body) in cases {
         for node in [0, 4] {
-            let (status, answer) = cluster.ask(node, method.clone(), path, Some(body.clone())).await;
+            let (status, answer) = cluster.ask(method.clone(), node, path, body.clone()).await;
             assert_eq!(
                 (status, &answer["definite"]),
                 (StatusCode::BAD_REQUEST, &json!(true)),
@@ -258,7 +207,7 @@ async fn without_its_majority_the_core_refuses_and_data_nodes_say_what_they_have
     };
     assert_eq!(copy(&cluster, version).await.0, StatusCode::OK);
     for node in 0..3 {
-        cluster.stop(node).await;
+        cluster.nodes.stop(node).await;
     }
     let (status, body) = cluster.get(3, "/policies/p1").await;
     assert_eq!((status, &body["definite"]), (StatusCode::SERVICE_UNAVAILABLE, &json!(true)));

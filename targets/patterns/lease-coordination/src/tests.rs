@@ -1,99 +1,43 @@
 //! Whole nodes on loopback: the contract, a takeover, and what each bug does where that can be staged.
 
+use std::ops::Deref;
 use std::time::Duration;
 
-use ordeal_kit::Peer;
-use reqwest::{Client, Method, StatusCode};
+use ordeal_kit::testing::Nodes;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::*;
 
-/// How long a test waits for something that must come.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Running {
-    stop: oneshot::Sender<()>,
-    ended: JoinHandle<anyhow::Result<()>>,
-}
-
 /// One coordinator and three price nodes in this process.
 struct TestCluster {
-    _directory: tempfile::TempDir,
-    args: Vec<Args>,
-    nodes: Vec<Option<Running>>,
-    http: Client,
+    nodes: Nodes,
+}
+
+impl Deref for TestCluster {
+    type Target = Nodes;
+
+    fn deref(&self) -> &Nodes {
+        &self.nodes
+    }
 }
 
 impl TestCluster {
     async fn start(bug: Option<&str>, lease_ms: u64) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut listeners = Vec::new();
-        for _ in 0..4 {
-            listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
-        }
-        let peers: Vec<Peer> = (1..)
-            .zip(&listeners)
-            .map(|(n, listener)| Peer { id: format!("n{n}"), address: listener.local_addr().unwrap() })
-            .collect();
-        let args = |peer: &Peer| Args {
-            node: NodeArgs {
-                id: peer.id.clone(),
-                listen: peer.address,
-                peers: peers.clone(),
-                data_dir: directory.path().join(&peer.id),
-                bug: bug.map(|name| name.parse().unwrap()),
-            },
-            raft: RaftArgs { heartbeat_ms: 50, snapshot_every: 1_000, request_timeout_ms: 2_000 },
-            coordinators: 1,
-            lease_ms,
-            drift_percent: 5,
-            staleness_ms: 2_000,
-        };
-        let args: Vec<Args> = peers.iter().map(args).collect();
-        let http = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-        let nodes = listeners.into_iter().zip(&args).map(|(listener, args)| run_on(listener, args.clone()));
-        let cluster = TestCluster { nodes: nodes.map(Some).collect(), _directory: directory, args, http };
+        let mut nodes = Nodes::new(4);
         for node in 0..4 {
-            cluster.until(node, "/health", |health| health["ready"] == true).await;
+            let args = Args {
+                node: nodes.args(node, bug),
+                raft: RaftArgs { heartbeat_ms: 50, snapshot_every: 1_000, request_timeout_ms: 2_000 },
+                coordinators: 1,
+                lease_ms,
+                drift_percent: 5,
+                staleness_ms: 2_000,
+            };
+            nodes.start(node, |server| serve(server, args)).await;
         }
-        cluster
-    }
-
-    async fn stop(&mut self, node: usize) {
-        let running = self.nodes[node].take().unwrap();
-        running.stop.send(()).unwrap();
-        tokio::time::timeout(PATIENCE, running.ended).await.unwrap().unwrap().unwrap();
-    }
-
-    async fn ask(&self, method: Method, node: usize, path: &str, body: Value) -> (StatusCode, Value) {
-        let url = format!("http://{}{path}", self.args[node].node.listen);
-        let mut request = self.http.request(method, url);
-        if !body.is_null() {
-            request = request.json(&body);
-        }
-        let response = request.send().await.unwrap();
-        (response.status(), response.json().await.unwrap())
-    }
-
-    async fn get(&self, node: usize, path: &str) -> (StatusCode, Value) {
-        self.ask(Method::GET, node, path, Value::Null).await
-    }
-
-    /// Asks again until the answer is as wanted.
-    async fn until(&self, node: usize, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let asking = async {
-            loop {
-                let (status, body) = self.get(node, path).await;
-                if status == StatusCode::OK && wanted(&body) {
-                    return body;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, asking).await.unwrap()
+        nodes.ready(0..4).await;
+        TestCluster { nodes }
     }
 
     /// Makes a node the holder of `s1`, and answers with the token.
@@ -107,12 +51,6 @@ impl TestCluster {
         let body = json!({"request_id": format!("u{price}"), "price": price, "token": token});
         self.ask(Method::PUT, node, "/prices/s1", body).await.0
     }
-}
-
-fn run_on(listener: TcpListener, args: Args) -> Running {
-    let (stop, stopped) = oneshot::channel();
-    let stopped = async move { drop(stopped.await) };
-    Running { stop, ended: tokio::spawn(serve(Server::until(listener, stopped), args)) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -169,7 +107,7 @@ async fn another_node_takes_over_with_a_newer_token_and_the_newest_price() {
     let mut cluster = TestCluster::start(None, 1_000).await;
     let token = cluster.acquire(1).await;
     assert_eq!(cluster.update(1, token, 100).await, StatusCode::OK);
-    cluster.stop(1).await;
+    cluster.nodes.stop(1).await;
     let lease = cluster.until(0, "/leases/s1", |lease| lease["token"].as_u64() > Some(token)).await;
     let holder = if lease["holder"] == "n3" { 2 } else { 3 };
     let quote = cluster.until(holder, "/prices/s1", |_| true).await;
@@ -186,7 +124,7 @@ async fn without_coordinators_a_holder_stops_unless_it_does_not_look_at_the_time
     for (bug, stops) in [(None, true), (Some("holder-serves-after-expiry"), false)] {
         let mut cluster = TestCluster::start(bug, 600).await;
         let token = cluster.acquire(1).await;
-        cluster.stop(0).await;
+        cluster.nodes.stop(0).await;
         let asked = std::time::Instant::now();
         let mut last = StatusCode::OK;
         while asked.elapsed() < Duration::from_millis(2_000) && last == StatusCode::OK {

@@ -1,64 +1,41 @@
 //! Whole nodes on loopback: the contract, what two and three lost nodes mean, and what each bug does.
 
+use std::ops::Deref;
 use std::path::Path;
-use std::time::Duration;
 
-use ordeal_kit::{Id, Peer};
-use reqwest::{Client, StatusCode};
+use ordeal_kit::Id;
+use ordeal_kit::testing::{Nodes, PATIENCE, answer};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::*;
 use crate::protocol::{Cell, Update, Version};
 
-/// How long a test waits for something that must come.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Running {
-    stop: oneshot::Sender<()>,
-    ended: JoinHandle<anyhow::Result<()>>,
+/// Five nodes in this process.
+struct TestCluster {
+    nodes: Nodes,
+    args: Vec<Args>,
 }
 
-/// Nodes in this process, each with a port and a directory of its own.
-struct TestCluster {
-    _directory: tempfile::TempDir,
-    args: Vec<Args>,
-    nodes: Vec<Option<Running>>,
-    http: Client,
+impl Deref for TestCluster {
+    type Target = Nodes;
+
+    fn deref(&self) -> &Nodes {
+        &self.nodes
+    }
 }
 
 impl TestCluster {
-    /// Five nodes that are not running yet.
+    /// Nodes that are not running yet.
     async fn new(bug: Option<&str>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut listeners = Vec::new();
-        for _ in 0..5 {
-            listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
-        }
-        let peers: Vec<Peer> = (1..)
-            .zip(&listeners)
-            .map(|(n, listener)| Peer { id: format!("n{n}"), address: listener.local_addr().unwrap() })
-            .collect();
-        let args = |peer: &Peer| Args {
-            node: NodeArgs {
-                id: peer.id.clone(),
-                listen: peer.address,
-                peers: peers.clone(),
-                data_dir: directory.path().join(&peer.id),
-                bug: bug.map(|name| name.parse().unwrap()),
-            },
+        let nodes = Nodes::new(5);
+        let args = |node| Args {
+            node: nodes.args(node, bug),
             read_quorum: None,
             write_quorum: None,
             quorum_timeout_ms: 5_000,
         };
-        TestCluster {
-            args: peers.iter().map(args).collect(),
-            _directory: directory,
-            nodes: (0..5).map(|_| None).collect(),
-            http: Client::builder().no_proxy().timeout(PATIENCE).build().unwrap(),
-        }
+        TestCluster { args: (0..5).map(args).collect(), nodes }
     }
 
     async fn with_all(bug: Option<&str>) -> Self {
@@ -71,26 +48,15 @@ impl TestCluster {
         for node in nodes {
             let args = self.args[node].clone();
             let plan = Plan::new(&args).unwrap();
-            let listener = ordeal_kit::listen(args.node.listen).await.unwrap();
-            let (stop, stopped) = oneshot::channel();
-            let stopped = async move { drop(stopped.await) };
-            let ended = tokio::spawn(serve(Server::until(listener, stopped), args, plan));
-            self.nodes[node] = Some(Running { stop, ended });
-            let health = self.http.get(self.url(node, "/health")).send().await.unwrap();
-            assert_eq!(health.status(), StatusCode::OK);
+            self.nodes.start(node, |server| serve(server, args, plan)).await;
+            self.ready([node]).await;
         }
     }
 
     async fn stop(&mut self, nodes: impl IntoIterator<Item = usize>) {
         for node in nodes {
-            let running = self.nodes[node].take().unwrap();
-            running.stop.send(()).unwrap();
-            tokio::time::timeout(PATIENCE, running.ended).await.unwrap().unwrap().unwrap();
+            self.nodes.stop(node).await;
         }
-    }
-
-    fn url(&self, node: usize, path: &str) -> String {
-        format!("http://{}{path}", self.args[node].node.listen)
     }
 
     fn store_options(&self, node: usize) -> StoreOptions {
@@ -107,18 +73,14 @@ impl TestCluster {
         store.update(update).await.unwrap();
     }
 
-    async fn get(&self, node: usize, path: &str) -> (StatusCode, Value) {
-        answer(self.http.get(self.url(node, path))).await
-    }
-
     async fn append(&self, node: usize, request_id: &str) -> (StatusCode, Value) {
         let body = json!({"request_id": request_id, "kind": "lab", "text": format!("of {request_id}")});
-        answer(self.http.post(self.url(node, "/patients/p1/entries")).json(&body)).await
+        answer(self.http().post(self.url(node, "/patients/p1/entries")).json(&body)).await
     }
 
     async fn put(&self, node: usize, request_id: &str, text: &str) -> (StatusCode, Value) {
         let body = json!({"request_id": request_id, "text": text});
-        answer(self.http.put(self.url(node, "/patients/p1/summary")).json(&body)).await
+        answer(self.http().put(self.url(node, "/patients/p1/summary")).json(&body)).await
     }
 
     async fn entries(&self, node: usize) -> Value {
@@ -132,11 +94,6 @@ impl TestCluster {
         assert_eq!(status, StatusCode::OK, "{body}");
         body["text"].clone()
     }
-}
-
-async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
-    let response = request.send().await.unwrap();
-    (response.status(), response.json().await.unwrap())
 }
 
 fn id(text: &str) -> Id {
@@ -189,7 +146,7 @@ async fn every_clinic_serves_the_contract() {
 async fn malformed_requests_are_refused_with_a_reason() {
     let mut cluster = TestCluster::new(None).await;
     cluster.start([0]).await;
-    let http = &cluster.http;
+    let http = cluster.http();
     let (entries, summary) = (cluster.url(0, "/patients/p1/entries"), cluster.url(0, "/patients/p1/summary"));
     let long = json!({"request_id": "r", "text": "x".repeat(routes::BODY_BYTES_MAX)}).to_string();
     let cases = [
@@ -223,7 +180,7 @@ async fn a_request_id_cannot_be_used_for_something_else() {
         assert_eq!((status, &body["definite"]), (StatusCode::CONFLICT, &json!(true)));
     }
     let other = json!({"request_id": "r-1", "kind": "history", "text": ""});
-    let post = cluster.http.post(cluster.url(0, "/patients/p1/entries")).json(&other);
+    let post = cluster.http().post(cluster.url(0, "/patients/p1/entries")).json(&other);
     assert_eq!(answer(post).await.0, StatusCode::CONFLICT);
 }
 
@@ -275,7 +232,7 @@ async fn stale_replicas_are_repaired_by_reads() {
     let query = json!({"patient": "p1", "request_id": null});
     let offer = json!({"patient": "p1", "entries": {}, "digest": {"entries": 0, "sums": [0, 0]}});
     let has = async |path: &str, body: &Value| {
-        let (_, held) = answer(cluster.http.post(cluster.url(4, path)).json(body)).await;
+        let (_, held) = answer(cluster.http().post(cluster.url(4, path)).json(body)).await;
         held.to_string().contains("-half")
     };
     let repaired = async {

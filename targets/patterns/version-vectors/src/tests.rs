@@ -1,61 +1,36 @@
 //! Whole nodes on loopback: the contract, what being cut off and restarted means, and what each bug does.
 
-use ordeal_kit::Peer;
-use reqwest::{Client, RequestBuilder, StatusCode};
+use std::ops::Deref;
+
+use ordeal_kit::testing::{Nodes, PATIENCE, answer};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::*;
 
-/// How long a test waits for something that must come.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Running {
-    stop: oneshot::Sender<()>,
-    ended: JoinHandle<anyhow::Result<()>>,
+/// Three nodes in this process.
+struct TestCluster {
+    nodes: Nodes,
+    bug: Option<&'static str>,
 }
 
-/// Three nodes in this process, each with a port and a directory of its own.
-struct TestCluster {
-    directory: tempfile::TempDir,
-    peers: Vec<Peer>,
-    bug: Option<&'static str>,
-    nodes: Vec<Option<Running>>,
-    http: Client,
+impl Deref for TestCluster {
+    type Target = Nodes;
+
+    fn deref(&self) -> &Nodes {
+        &self.nodes
+    }
 }
 
 impl TestCluster {
     /// Nodes that are not running yet.
     async fn new(bug: Option<&'static str>) -> Self {
-        let mut listeners = Vec::new();
-        for _ in 0..3 {
-            listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
-        }
-        let address = |listener: &TcpListener| listener.local_addr().unwrap();
-        let peers = (1..)
-            .zip(&listeners)
-            .map(|(n, listener)| Peer { id: format!("n{n}"), address: address(listener) });
-        TestCluster {
-            directory: tempfile::tempdir().unwrap(),
-            peers: peers.collect(),
-            bug,
-            nodes: (0..3).map(|_| None).collect(),
-            http: Client::builder().no_proxy().timeout(PATIENCE).build().unwrap(),
-        }
+        TestCluster { nodes: Nodes::new(3), bug }
     }
 
     fn args(&self, node: usize) -> Args {
-        let Peer { id, address } = self.peers[node].clone();
         Args {
-            node: NodeArgs {
-                listen: address,
-                peers: self.peers.clone(),
-                data_dir: self.directory.path().join(&id),
-                id,
-                bug: self.bug.map(|name| name.parse().unwrap()),
-            },
+            node: self.nodes.args(node, self.bug),
             priority: vec!["p=n1".parse().unwrap()],
             exchange_ms: 10,
         }
@@ -65,41 +40,31 @@ impl TestCluster {
         for node in nodes {
             let args = self.args(node);
             let own = place(&args).unwrap();
-            let listener = ordeal_kit::listen(args.node.listen).await.unwrap();
-            let (stop, stopped) = oneshot::channel();
-            let stopped = async move { drop(stopped.await) };
-            let ended = tokio::spawn(serve(Server::until(listener, stopped), args, own));
-            self.nodes[node] = Some(Running { stop, ended });
-            assert_eq!(self.get(node, "/health").await["ready"], true);
+            self.nodes.start(node, |server| serve(server, args, own)).await;
+            self.ready([node]).await;
         }
     }
 
     async fn stop(&mut self, nodes: impl IntoIterator<Item = usize>) {
         for node in nodes {
-            let running = self.nodes[node].take().unwrap();
-            running.stop.send(()).unwrap();
-            tokio::time::timeout(PATIENCE, running.ended).await.unwrap().unwrap().unwrap();
+            self.nodes.stop(node).await;
         }
     }
 
-    fn url(&self, node: usize, path: &str) -> String {
-        format!("http://{}{path}", self.peers[node].address)
-    }
-
     async fn get(&self, node: usize, path: &str) -> Value {
-        let (status, body) = answer(self.http.get(self.url(node, path))).await;
+        let (status, body) = self.nodes.get(node, path).await;
         assert_eq!(status, StatusCode::OK, "{body}");
         body
     }
 
     async fn move_by(&self, node: usize, sku: &str, request_id: &str, delta: i64) -> (StatusCode, Value) {
         let body = json!({"request_id": request_id, "delta": delta});
-        answer(self.http.post(self.url(node, &format!("/stock/{sku}/movements"))).json(&body)).await
+        answer(self.http().post(self.url(node, &format!("/stock/{sku}/movements"))).json(&body)).await
     }
 
     async fn count(&self, node: usize, sku: &str, request_id: &str, level: i64) -> (StatusCode, Value) {
         let body = json!({"request_id": request_id, "level": level});
-        answer(self.http.put(self.url(node, &format!("/stock/{sku}/count"))).json(&body)).await
+        answer(self.http().put(self.url(node, &format!("/stock/{sku}/count"))).json(&body)).await
     }
 
     /// Waits until the node shows this vector for the SKU, and answers with all that it shows then.
@@ -114,11 +79,6 @@ impl TestCluster {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
-}
-
-async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
-    let response = request.send().await.unwrap();
-    (response.status(), response.json().await.unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -171,7 +131,7 @@ async fn a_restart_forgets_nothing() {
 async fn malformed_requests_are_refused_with_a_reason() {
     let mut cluster = TestCluster::new(None).await;
     cluster.start([0]).await;
-    let http = &cluster.http;
+    let http = cluster.http();
     let (moves, count) = (cluster.url(0, "/stock/m0/movements"), cluster.url(0, "/stock/m0/count"));
     let long = "x".repeat(routes::BODY_BYTES_MAX + 1);
     let unsound = json!({"seen": {"m0": {"n1": -1}}}).to_string();

@@ -28,7 +28,7 @@ async fn hints_are_delivered_later() {
     let offer = json!({"patient": "p1", "entries": {}, "digest": {"entries": 0, "sums": [0, 0]}});
     let delivered = async {
         loop {
-            let request = cluster.http.post(cluster.url(4, replicas::OFFER)).json(&offer);
+            let request = cluster.http().post(cluster.url(4, replicas::OFFER)).json(&offer);
             if answer(request).await.1.to_string().contains("r-1") {
                 break;
             }
