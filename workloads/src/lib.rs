@@ -8,6 +8,7 @@
 pub mod claims;
 mod draw;
 pub mod http;
+pub mod inventory;
 pub mod iot;
 pub mod patients;
 pub mod register;
@@ -57,6 +58,12 @@ pub const WORKLOADS: &[Entry] = &[
         about: stocks::ABOUT,
         build: || Box::new(stocks::Stocks),
         client: Some(stocks::client),
+    },
+    Entry {
+        name: inventory::NAME,
+        about: inventory::ABOUT,
+        build: || Box::new(inventory::Inventory),
+        client: Some(inventory::client),
     },
 ];
 

@@ -4,6 +4,7 @@ use ordeal_core::{Ask, Event, EventKind, Key, Next, Op, Plan, Process};
 use serde_json::{Value, json};
 
 use crate::claims::ClaimOp;
+use crate::inventory::InventoryOp;
 use crate::patients::PatientOp;
 use crate::register::RegisterOp;
 use crate::stocks::StockOp;
@@ -65,7 +66,7 @@ fn written(op: &Op) -> Option<Value> {
         "write" | "append-entry" | "write-summary" => Some(op.value.clone()),
         "put-policy" | "add-document" | "submit" | "confirm" | "adjust" => Some(op.value.clone()),
         "reading" | "reset" => op.value.get("request").cloned(),
-        "cas" | "update" => Some(op.value[1].clone()),
+        "cas" | "update" | "move" | "count" => Some(op.value[1].clone()),
         _ => None,
     }
 }
@@ -114,6 +115,7 @@ fn keys_stay_within_the_plan_and_all_are_used() {
                 "register" => Key::Int(n),
                 "iot" => Key::Text(format!("m{n}")),
                 "stocks" => Key::Text(format!("s{n}")),
+                "inventory" => Key::Text(if n % 2 == 0 { format!("m{n}") } else { format!("p{n}") }),
                 _ => Key::Text(format!("p{n}")),
             })
             .collect();
@@ -256,6 +258,50 @@ fn in_the_end_coordinators_are_asked_for_leases_and_price_nodes_for_prices() {
 }
 
 #[test]
+fn in_the_end_warehouses_get_the_time_to_agree_and_are_then_asked_for_everything() {
+    let mut finals = (find("inventory").unwrap().build)().final_generator(&plan("inventory", 1));
+    let mut asked = Vec::new();
+    while let Next::Op(op) = finals.next(ask(0)) {
+        asked.push(op);
+    }
+    let waits = asked.iter().take_while(|op| op.f == "wait");
+    let waited_ms: Vec<u64> = waits.filter_map(|op| op.value.as_u64()).collect();
+    assert_eq!(waited_ms.iter().sum::<u64>(), crate::inventory::CONVERGENCE_MS);
+    assert!(waited_ms.iter().all(|ms| *ms < plan("inventory", 1).op_timeout_ms));
+    let reads = &asked[waited_ms.len()..];
+    assert_eq!(reads.iter().filter(|op| op.f == "read").count(), KEYS as usize);
+    assert_eq!((reads.len(), &*reads[reads.len() - 1].f), (KEYS as usize + 1, "conflicts"));
+}
+
+#[test]
+fn an_update_that_was_answered_is_sometimes_sent_again_to_the_same_node() {
+    let mut load = (find("inventory").unwrap().build)().generator(&plan("inventory", 5));
+    let mut asked: std::collections::HashMap<Value, (usize, Op)> = Default::default();
+    let mut again = 0;
+    for n in 0..DRAWS {
+        let Next::Op(op) = load.next(ask(n % 6)) else { panic!("the load ended") };
+        if let Some(request) = written(&op)
+            && let Some(first) = asked.insert(request, (n % 6, op.clone()))
+        {
+            assert_eq!(first, (n % 6, op.clone()));
+            again += 1;
+        }
+        load.observe(&Event {
+            index: n as u64,
+            time: n as u64,
+            process: Process::Client(n as u64 % 6),
+            kind: EventKind::Ok,
+            f: op.f.clone(),
+            value: json!({"vector": {}}),
+            key: op.key.clone(),
+            node: None,
+            error: None,
+        });
+    }
+    assert!((20..DRAWS / 10).contains(&again), "{again}");
+}
+
+#[test]
 fn stocks_are_traded_in_every_way_and_also_by_tokens_that_are_over() {
     let ops = draw("stocks", 5);
     let share = |f: &str| ops.iter().filter(|op| op.f == f).count() as f64 / ops.len() as f64;
@@ -284,6 +330,9 @@ fn operations_survive_the_way_to_the_common_form_and_back() {
     for op in draw("patients", 4) {
         assert_eq!(Op::from(PatientOp::try_from(&op).unwrap()), op);
     }
+    for op in draw("inventory", 4) {
+        assert_eq!(Op::from(InventoryOp::try_from(&op).unwrap()), op);
+    }
     for op in draw("stocks", 4) {
         let (symbol, asked) = StockOp::read(&op).unwrap();
         assert_eq!(asked.on(symbol.to_owned()), op);
@@ -311,6 +360,15 @@ fn foreign_operations_are_refused() {
     ];
     for op in &foreign {
         assert!(PatientOp::try_from(op).is_err(), "{op:?}");
+    }
+    let foreign = [
+        Op::new("move", Key::Text("m0".to_owned()), json!(5)),
+        Op::new("count", Key::Int(1), json!([5, 1])),
+        Op::new("conflicts", Key::Text("m0".to_owned()), Value::Null),
+        Op { f: "wait".into(), key: None, value: Value::Null },
+    ];
+    for op in &foreign {
+        assert!(InventoryOp::try_from(op).is_err(), "{op:?}");
     }
     let foreign = [
         Op::new("put-policy", Key::Text("p1".to_owned()), Value::Null),
