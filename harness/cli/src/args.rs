@@ -51,6 +51,8 @@ Exit codes:
 pub(crate) enum Command {
     /// Audit a system
     Run(Box<RunArgs>),
+    /// Audit the targets, each as it is and with each planted bug: what is caught, missed, or falsely accused
+    Audit(AuditArgs),
     /// Judge a recorded run again, or any history file
     Check(CheckArgs),
     /// Show a run: its verdict, or its history line by line
@@ -192,6 +194,37 @@ pub(crate) struct RunArgs {
     /// Succeed if a violation is found, fail if none is
     #[arg(long, value_enum, default_value = "valid")]
     pub(crate) expect: Expect,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AuditArgs {
+    /// Only these targets (see `ordeal list targets`) [default: all there are]
+    pub(crate) targets: Vec<String>,
+    /// Only this planted bug (see `ordeal list bugs`); may be repeated
+    #[arg(long = "bug", value_name = "BUG")]
+    pub(crate) bugs: Vec<String>,
+    /// Only the targets as they are
+    #[arg(long, conflicts_with = "bugs")]
+    pub(crate) sound: bool,
+    /// What is broken of the targets as they are, as `ordeal run` takes it; if repeated, each is audited [default:
+    /// what `ordeal run` breaks]
+    #[arg(long, value_name = "SCHEDULE", conflicts_with = "bugs")]
+    pub(crate) faults: Vec<String>,
+    /// How long each run loads its system with faults
+    #[arg(long = "for", value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(crate) duration: Duration,
+    /// How often a target as it is is run, and how often at most one with a bug, until it is caught
+    #[arg(long, default_value = "3", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) runs: u32,
+    /// Runs at a time
+    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: u16,
+    /// Where the runs go; what is there already is not run again [default: results/audit/TIME]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Put the table into this file too, between the lines `<!-- audit: begin -->` and `<!-- audit: end -->`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) table: Option<PathBuf>,
 }
 
 /// Which verdict is success.

@@ -15,6 +15,9 @@ use crate::resolve;
 /// Node logs are searched for panics up to this size each.
 const LOG_BYTES: u64 = 256 * 1024 * 1024;
 
+/// The finding of a run that was not carried out to its end.
+pub(crate) const COMPLETE: &str = "complete";
+
 /// Reads the history of a run.
 pub(crate) fn read_history(path: &Path) -> anyhow::Result<History> {
     let mut bytes = std::fs::read(path).map_err(|e| UsageError(format!("{}: {e}", path.display())))?;
@@ -46,16 +49,12 @@ pub(crate) fn judge_run(dir: &RunDir, limits: &Limits) -> anyhow::Result<(Plan, 
     let harness = |f: &str| history.events.iter().find(|e| e.f == f && e.process.client().is_none());
     if harness("interrupted").is_some() {
         let why = "the run was interrupted before its final reads";
-        findings.push(Finding::new("complete", Verdict::Unknown, why));
+        findings.push(Finding::new(COMPLETE, Verdict::Unknown, why));
     } else if let Some(failed) = harness("failed") {
-        findings.push(Finding::new(
-            "complete",
-            Verdict::Unknown,
-            format!("the run failed: {}", failed.value),
-        ));
+        findings.push(Finding::new(COMPLETE, Verdict::Unknown, format!("the run failed: {}", failed.value)));
     } else if !history.events.iter().any(|e| e.f == "phase" && e.value == "stop") {
         findings.push(Finding::new(
-            "complete",
+            COMPLETE,
             Verdict::Unknown,
             "the run was cut short: the harness died or failed",
         ));

@@ -45,6 +45,7 @@ fn main() -> ExitCode {
 fn dispatch(args: Args) -> anyhow::Result<Exit> {
     match args.command {
         Command::Run(args) => commands::run::main(&args),
+        Command::Audit(args) => commands::audit::main(&args),
         Command::Check(args) => commands::check::main(&args),
         Command::Show(args) => commands::show::main(&args),
         Command::Generate(args) => commands::generate::main(&args),

@@ -38,6 +38,41 @@ impl Watcher {
     }
 }
 
+/// How many of so many things are done: a bar on a terminal, and a plain line for each that is said.
+#[derive(Clone)]
+pub(crate) struct Counted {
+    bar: ProgressBar,
+    shown: bool,
+}
+
+impl Counted {
+    /// Begins with nothing done.
+    pub(crate) fn start(all: usize) -> Self {
+        let shown = std::io::stderr().is_terminal();
+        let bar = if shown { ProgressBar::new(all as u64) } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("{elapsed:>4} {wide_bar} {pos}/{len}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(REFRESH);
+        Counted { bar, shown }
+    }
+
+    /// Says a line.
+    pub(crate) fn say(&self, line: &str) {
+        if self.shown { self.bar.println(line) } else { eprint(line) }
+    }
+
+    /// One more is done.
+    pub(crate) fn advance(&self) {
+        self.bar.inc(1);
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 fn on_terminal(progress: &Progress, done: &AtomicBool) {
     let bar = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed:>4} {wide_msg}") {

@@ -64,6 +64,41 @@ fn a_correct_system_is_valid_and_can_be_judged_again() {
 }
 
 #[test]
+fn an_audit_tells_bugs_from_sound_targets_and_goes_on_where_it_stood() {
+    let dir = tempfile::tempdir().unwrap();
+    let (audit, file) = (dir.path().join("audit"), dir.path().join("record.md"));
+    std::fs::write(&file, "above\n<!-- audit: begin -->\n<!-- audit: end -->\nbelow\n").unwrap();
+    let args = |duration| {
+        let (audit, file) = (audit.to_str().unwrap(), file.to_str().unwrap());
+        let args = ["audit", "memory", "--for", duration, "--runs", "2", "--jobs", "2", "--out", audit];
+        output(&[&args[..], &["--table", file]].concat())
+    };
+    let first = args("500ms");
+    // On a crowded machine a run may have too little time to be decided.
+    assert!([0, 3].contains(&code(&first)), "{}{}", stdout(&first), stderr(&first));
+    assert!(stderr(&first).contains("memory with stale-read, seed 1: caught after"), "{}", stderr(&first));
+    let record = std::fs::read_to_string(&file).unwrap();
+    assert!(record.starts_with("above\n") && record.ends_with("\nbelow\n"), "{record}");
+    assert!(record.contains("| `memory` | `stale-read` | `none` | caught | `nonlinearizable`"), "{record}");
+    let runs = || std::fs::read_dir(&audit).unwrap().count();
+    let before = runs();
+    let again = args("500ms");
+    assert_eq!((code(&again), stdout(&again), runs()), (code(&first), stdout(&first), before));
+    let other = args("600ms");
+    assert_eq!(code(&other), 2);
+    assert!(stderr(&other).contains("runs of other settings"), "{}", stderr(&other));
+    for (wrong, reason) in [
+        (&["audit", "nobody"][..], "there is no target `nobody`"),
+        (&["audit", "memory", "--bug", "none"], "has a bug `none`"),
+        (&["audit", "memory", "--table", "/dev/null"], "has no lines"),
+    ] {
+        let refused = output(wrong);
+        assert_eq!(code(&refused), 2, "{wrong:?}");
+        assert!(stderr(&refused).contains(reason), "{}", stderr(&refused));
+    }
+}
+
+#[test]
 fn runs_without_a_named_directory_are_found_under_results() {
     let dir = tempfile::tempdir().unwrap();
     let args =
