@@ -192,6 +192,6 @@ impl Audit {
                 child.wait().await?;
             }
         }
-        Ok(outcome::read(&run, subject).unwrap_or_else(|| outcome::not_run(&said)))
+        Ok(outcome::read(&run, subject).unwrap_or_else(|| outcome::not_run(&run, &said)))
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use ordeal_core::{Bug, Judgement, Process, Verdict};
+use ordeal_core::{Bug, Finding, Judgement, Process, Verdict};
 use ordeal_runner::RunDir;
 
 use super::subject::Subject;
@@ -60,11 +60,7 @@ impl Ran {
 /// Reads the outcome of a run that is over; `None` if there is none, or it was cut short.
 pub(super) fn read(run: &Path, subject: &Subject) -> Option<Ran> {
     let dir = RunDir::open(run);
-    let verdict = fs::read_to_string(dir.verdict()).ok()?;
-    let judgement: Judgement = serde_json::from_str(&verdict).ok()?;
-    if judgement.findings.iter().any(|finding| finding.checker == judge::COMPLETE) {
-        return None;
-    }
+    let judgement = judged(&dir).filter(|judgement| cut_short(judgement).is_none())?;
     let anomalies = || judgement.findings.iter().flat_map(|finding| &finding.anomalies);
     let mut names: Vec<String> = Vec::new();
     for anomaly in anomalies() {
@@ -106,12 +102,26 @@ fn found_after_s<'a>(dir: &RunDir, violations: impl Iterator<Item = &'a [u64]>) 
     complete.min().map(|time_ns| time_ns.saturating_sub(first_ns) as f64 / 1e9)
 }
 
-/// A run that came to no verdict, and what it said last.
-pub(super) fn not_run(said: &Path) -> Ran {
-    let said = fs::read_to_string(said).unwrap_or_default();
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-    let why = last.trim_start_matches("ordeal: ").to_owned();
+/// A run that came to no verdict, or was cut short, and why: what its judgement says, or what it said last.
+pub(super) fn not_run(run: &Path, said: &Path) -> Ran {
+    let judgement = judged(&RunDir::open(run));
+    let why = match judgement.as_ref().and_then(cut_short) {
+        Some(finding) => finding.summary.clone(),
+        None => {
+            let said = fs::read_to_string(said).unwrap_or_default();
+            let last = said.lines().rev().find(|line| !line.trim().is_empty());
+            last.unwrap_or("it said nothing").trim_start_matches("ordeal: ").to_owned()
+        }
+    };
     Ran { outcome: Outcome::NotRun(why), anomalies: Vec::new(), found_after_s: None }
+}
+
+fn judged(dir: &RunDir) -> Option<Judgement> {
+    serde_json::from_str(&fs::read_to_string(dir.verdict()).ok()?).ok()
+}
+
+fn cut_short(judgement: &Judgement) -> Option<&Finding> {
+    judgement.findings.iter().find(|finding| finding.checker == judge::COMPLETE)
 }
 
 #[cfg(test)]
