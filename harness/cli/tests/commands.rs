@@ -8,6 +8,7 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -96,6 +97,36 @@ fn an_audit_tells_bugs_from_sound_targets_and_goes_on_where_it_stood() {
         assert_eq!(code(&refused), 2, "{wrong:?}");
         assert!(stderr(&refused).contains(reason), "{}", stderr(&refused));
     }
+}
+
+#[test]
+fn a_node_that_is_short_of_memory_ends_without_a_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ended_early = 0;
+    for mb in (16..).step_by(8) {
+        let node = "ulimit -v $1; shift; exec \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", node, "sh", &(mb * 1024).to_string(), env!("CARGO_BIN_EXE_ordeal"), "node"]);
+        command.args(["quorum-reads-writes", "--id", "n1", "--listen", "127.0.0.1:0", "--peers"]);
+        command.args(["n1=127.0.0.1:1", "--data-dir", dir.path().to_str().unwrap()]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let mut serves = false;
+        for line in lines {
+            assert!(!line.contains("panicked"), "with {mb} MB: {line}");
+            serves = line.contains("serving");
+            if serves {
+                break;
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if serves {
+            break;
+        }
+        ended_early += 1;
+    }
+    assert!(ended_early > 0, "no limit was short");
 }
 
 #[test]

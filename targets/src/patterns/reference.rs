@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::panic;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -14,6 +15,7 @@ use ordeal_core::{BoxFuture, Bug, Client, ClusterSpec, Launch, NodeSpec, Primary
 use ordeal_workloads::http::HttpClient;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use crate::{Config, Entry};
@@ -74,7 +76,20 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 
 /// Runs a node's future to its end.
 pub(crate) fn block_on(node: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::runtime::Runtime::new().context("cannot start the async runtime")?.block_on(node)
+    runtime()?.block_on(node)
+}
+
+/// The threads of a node. Where there is no room for them tokio panics; a node that is short of memory says so, and
+/// ends.
+fn runtime() -> anyhow::Result<Runtime> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let started = panic::catch_unwind(Runtime::new);
+    panic::set_hook(hook);
+    match started {
+        Ok(runtime) => runtime.context("cannot start the async runtime"),
+        Err(_) => anyhow::bail!("cannot start the async runtime: the system has no room for its threads"),
+    }
 }
 
 /// Where a node listens.
