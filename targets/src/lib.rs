@@ -103,6 +103,7 @@ pub const TARGETS: &[Entry] = &[
     patterns::quorum_reads_writes::ENTRY,
     patterns::state_machine_replication::ENTRY,
     patterns::lease_coordination::ENTRY,
+    patterns::write_through_cache::ENTRY,
     systems::etcd::ENTRY,
     Entry {
         name: "memory",

@@ -11,6 +11,7 @@ pub mod http;
 pub mod iot;
 pub mod patients;
 pub mod register;
+pub mod scores;
 pub mod stocks;
 
 use std::net::SocketAddr;
@@ -55,6 +56,12 @@ pub const WORKLOADS: &[Entry] = &[
         about: stocks::ABOUT,
         build: || Box::new(stocks::Stocks),
         client: Some(stocks::client),
+    },
+    Entry {
+        name: scores::NAME,
+        about: scores::ABOUT,
+        build: || Box::new(scores::Scores),
+        client: Some(scores::client),
     },
 ];
 

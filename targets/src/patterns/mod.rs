@@ -6,3 +6,4 @@ pub mod consistent_core;
 pub mod lease_coordination;
 pub mod quorum_reads_writes;
 pub mod state_machine_replication;
+pub mod write_through_cache;
