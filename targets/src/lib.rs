@@ -104,6 +104,7 @@ pub const TARGETS: &[Entry] = &[
     patterns::state_machine_replication::ENTRY,
     patterns::lease_coordination::ENTRY,
     patterns::version_vectors::ENTRY,
+    patterns::write_through_cache::ENTRY,
     systems::etcd::ENTRY,
     Entry {
         name: "memory",

@@ -13,6 +13,7 @@ pub mod iot;
 pub mod patients;
 pub mod register;
 mod report;
+pub mod scores;
 pub mod stocks;
 mod windows;
 
@@ -64,6 +65,12 @@ pub const WORKLOADS: &[Entry] = &[
         about: inventory::ABOUT,
         build: || Box::new(inventory::Inventory),
         client: Some(inventory::client),
+    },
+    Entry {
+        name: scores::NAME,
+        about: scores::ABOUT,
+        build: || Box::new(scores::Scores),
+        client: Some(scores::client),
     },
 ];
 

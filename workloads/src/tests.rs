@@ -7,6 +7,7 @@ use crate::claims::ClaimOp;
 use crate::inventory::InventoryOp;
 use crate::patients::PatientOp;
 use crate::register::RegisterOp;
+use crate::scores::ScoreOp;
 use crate::stocks::StockOp;
 use crate::{WORKLOADS, find};
 
@@ -65,6 +66,7 @@ fn written(op: &Op) -> Option<Value> {
     match &*op.f {
         "write" | "append-entry" | "write-summary" => Some(op.value.clone()),
         "put-policy" | "add-document" | "submit" | "confirm" | "adjust" => Some(op.value.clone()),
+        "goal" => Some(op.value[2].clone()),
         "reading" | "reset" => op.value.get("request").cloned(),
         "cas" | "update" | "move" | "count" => Some(op.value[1].clone()),
         _ => None,
@@ -113,7 +115,7 @@ fn keys_stay_within_the_plan_and_all_are_used() {
         let planned: HashSet<Key> = (0..KEYS as i64)
             .map(|n| match entry.name {
                 "register" => Key::Int(n),
-                "iot" => Key::Text(format!("m{n}")),
+                "iot" | "scores" => Key::Text(format!("m{n}")),
                 "stocks" => Key::Text(format!("s{n}")),
                 "inventory" => Key::Text(if n % 2 == 0 { format!("m{n}") } else { format!("p{n}") }),
                 _ => Key::Text(format!("p{n}")),
@@ -333,6 +335,10 @@ fn operations_survive_the_way_to_the_common_form_and_back() {
     for op in draw("inventory", 4) {
         assert_eq!(Op::from(InventoryOp::try_from(&op).unwrap()), op);
     }
+    for op in draw("scores", 4) {
+        let (of, asked) = ScoreOp::read(&op).unwrap();
+        assert_eq!(asked.on(of.to_owned()), op);
+    }
     for op in draw("stocks", 4) {
         let (symbol, asked) = StockOp::read(&op).unwrap();
         assert_eq!(asked.on(symbol.to_owned()), op);
@@ -379,6 +385,15 @@ fn foreign_operations_are_refused() {
     ];
     for op in &foreign {
         assert!(ClaimOp::try_from(op).is_err(), "{op:?}");
+    }
+    let foreign = [
+        Op::new("goal", Key::Text("m1".to_owned()), json!([1, 0])),
+        Op::new("goal", Key::Text("m1".to_owned()), json!([-1, 0, "g1"])),
+        Op::new("events", Key::Text("m1".to_owned()), Value::Null),
+        Op::new("read", Key::Int(1), Value::Null),
+    ];
+    for op in &foreign {
+        assert!(ScoreOp::read(op).is_err(), "{op:?}");
     }
     let foreign = [
         Op::new("update", Key::Text("s1".to_owned()), json!(5)),

@@ -7,3 +7,4 @@ pub mod lease_coordination;
 pub mod quorum_reads_writes;
 pub mod state_machine_replication;
 pub mod version_vectors;
+pub mod write_through_cache;

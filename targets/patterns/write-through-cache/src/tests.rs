@@ -1,0 +1,2 @@
+mod coherence;
+mod nodes;
