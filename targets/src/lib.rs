@@ -103,6 +103,7 @@ pub const TARGETS: &[Entry] = &[
     patterns::quorum_reads_writes::ENTRY,
     patterns::state_machine_replication::ENTRY,
     patterns::lease_coordination::ENTRY,
+    patterns::request_waiting_list::ENTRY,
     systems::etcd::ENTRY,
     Entry {
         name: "memory",

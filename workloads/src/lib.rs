@@ -12,6 +12,7 @@ pub mod iot;
 pub mod patients;
 pub mod register;
 pub mod stocks;
+pub mod trades;
 
 use std::net::SocketAddr;
 
@@ -55,6 +56,12 @@ pub const WORKLOADS: &[Entry] = &[
         about: stocks::ABOUT,
         build: || Box::new(stocks::Stocks),
         client: Some(stocks::client),
+    },
+    Entry {
+        name: trades::NAME,
+        about: trades::ABOUT,
+        build: || Box::new(trades::Trades),
+        client: Some(trades::client),
     },
 ];
 

@@ -5,4 +5,5 @@ pub(crate) mod reference;
 pub mod consistent_core;
 pub mod lease_coordination;
 pub mod quorum_reads_writes;
+pub mod request_waiting_list;
 pub mod state_machine_replication;
