@@ -105,6 +105,7 @@ pub const TARGETS: &[Entry] = &[
     patterns::lease_coordination::ENTRY,
     patterns::version_vectors::ENTRY,
     patterns::write_through_cache::ENTRY,
+    patterns::request_waiting_list::ENTRY,
     systems::etcd::ENTRY,
     Entry {
         name: "memory",

@@ -15,6 +15,7 @@ pub mod register;
 mod report;
 pub mod scores;
 pub mod stocks;
+pub mod trades;
 mod windows;
 
 use std::net::SocketAddr;
@@ -71,6 +72,12 @@ pub const WORKLOADS: &[Entry] = &[
         about: scores::ABOUT,
         build: || Box::new(scores::Scores),
         client: Some(scores::client),
+    },
+    Entry {
+        name: trades::NAME,
+        about: trades::ABOUT,
+        build: || Box::new(trades::Trades),
+        client: Some(trades::client),
     },
 ];
 

@@ -9,6 +9,7 @@ use crate::patients::PatientOp;
 use crate::register::RegisterOp;
 use crate::scores::ScoreOp;
 use crate::stocks::StockOp;
+use crate::trades::TradeOp;
 use crate::{WORKLOADS, find};
 
 const KEYS: u64 = 5;
@@ -118,10 +119,15 @@ fn keys_stay_within_the_plan_and_all_are_used() {
                 "iot" | "scores" => Key::Text(format!("m{n}")),
                 "stocks" => Key::Text(format!("s{n}")),
                 "inventory" => Key::Text(if n % 2 == 0 { format!("m{n}") } else { format!("p{n}") }),
+                // Trades are keys, ever new ones; what is planned for are counterparties.
+                "trades" => Key::Text(format!("t{}", n + 1)),
                 _ => Key::Text(format!("p{n}")),
             })
             .collect();
-        assert_eq!(used, planned);
+        match entry.name {
+            "trades" => assert!(used.is_superset(&planned)),
+            _ => assert_eq!(used, planned),
+        }
     }
 }
 
@@ -199,8 +205,8 @@ fn mutations_and_only_they_are_declared_as_such() {
     for entry in WORKLOADS {
         let workload = (entry.build)();
         for op in draw(entry.name, 2) {
-            let of_lease = matches!(&*op.f, "acquire" | "renew" | "release");
-            assert_eq!(workload.mutates(&op.f), written(&op).is_some() || of_lease, "{}", op.f);
+            let without_value = matches!(&*op.f, "acquire" | "renew" | "release" | "settle");
+            assert_eq!(workload.mutates(&op.f), written(&op).is_some() || without_value, "{}", op.f);
         }
     }
 }
@@ -304,6 +310,50 @@ fn an_update_that_was_answered_is_sometimes_sent_again_to_the_same_node() {
 }
 
 #[test]
+fn trades_are_asked_for_again_contested_and_settled() {
+    let mut load = (find("trades").unwrap().build)().generator(&plan("trades", 5));
+    let mut asked: Vec<Op> = Vec::new();
+    let (mut again, mut contested, mut settled) = (0, 0, 0);
+    for n in 0..DRAWS {
+        let Next::Op(op) = load.next(ask(n % 6)) else { panic!("the load ended") };
+        let earlier = || asked.iter().rev().filter(|other| other.f == op.f && other.key == op.key);
+        match &*op.f {
+            "submit" if earlier().any(|other| other.value == op.value) => again += 1,
+            "submit" => contested += earlier().count().min(1),
+            "settle" => settled += 1,
+            _ => {}
+        }
+        load.observe(&Event {
+            index: n as u64,
+            time: n as u64,
+            process: Process::Client(n as u64 % 6),
+            kind: EventKind::Ok,
+            f: op.f.clone(),
+            value: json!({"status": if op.f == "settle" { "settled" } else { "confirmed" }}),
+            key: op.key.clone(),
+            node: None,
+            error: None,
+        });
+        asked.push(op);
+    }
+    assert!(again > 50 && contested > 100 && settled > 400, "{again} {contested} {settled}");
+}
+
+#[test]
+fn in_the_end_one_client_of_each_node_asks_for_all_that_it_has() {
+    let mut finals = (find("trades").unwrap().build)().final_generator(&plan("trades", 1));
+    assert_eq!(finals.next(ask(3)), Next::Exhausted, "there are three nodes");
+    let mut asked = Vec::new();
+    while let Next::Op(op) = finals.next(ask(1)) {
+        asked.push(op);
+    }
+    let waited_ms: Vec<u64> = asked.iter().map_while(|op| op.value.as_u64()).collect();
+    assert_eq!(waited_ms.iter().sum::<u64>(), crate::trades::CONVERGENCE_MS);
+    let then: Vec<&str> = asked[waited_ms.len()..].iter().map(|op| &*op.f).take(4).collect();
+    assert_eq!(then, ["waiting-list", "copies", "ledger", "read"]);
+}
+
+#[test]
 fn stocks_are_traded_in_every_way_and_also_by_tokens_that_are_over() {
     let ops = draw("stocks", 5);
     let share = |f: &str| ops.iter().filter(|op| op.f == f).count() as f64 / ops.len() as f64;
@@ -338,6 +388,9 @@ fn operations_survive_the_way_to_the_common_form_and_back() {
     for op in draw("scores", 4) {
         let (of, asked) = ScoreOp::read(&op).unwrap();
         assert_eq!(asked.on(of.to_owned()), op);
+    }
+    for op in draw("trades", 4) {
+        assert_eq!(Op::from(TradeOp::try_from(&op).unwrap()), op);
     }
     for op in draw("stocks", 4) {
         let (symbol, asked) = StockOp::read(&op).unwrap();
@@ -394,6 +447,15 @@ fn foreign_operations_are_refused() {
     ];
     for op in &foreign {
         assert!(ScoreOp::read(op).is_err(), "{op:?}");
+    }
+    let foreign = [
+        Op::new("submit", Key::Text("t1".to_owned()), json!({"price": 1})),
+        Op::new("read", Key::Int(1), Value::Null),
+        Op::new("copies", Key::Text("t1".to_owned()), Value::Null),
+        Op { f: "wait".into(), key: None, value: Value::Null },
+    ];
+    for op in &foreign {
+        assert!(TradeOp::try_from(op).is_err(), "{op:?}");
     }
     let foreign = [
         Op::new("update", Key::Text("s1".to_owned()), json!(5)),

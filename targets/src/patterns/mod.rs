@@ -5,6 +5,7 @@ pub(crate) mod reference;
 pub mod consistent_core;
 pub mod lease_coordination;
 pub mod quorum_reads_writes;
+pub mod request_waiting_list;
 pub mod state_machine_replication;
 pub mod version_vectors;
 pub mod write_through_cache;

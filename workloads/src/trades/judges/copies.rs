@@ -1,0 +1,169 @@
+//! What each node has of each trade in the end agrees with what clients were told, and with what the others have.
+//!
+//! - A confirmed trade was confirmed, with the same details, by a majority of the nodes (`confirmed-without-majority`),
+//!   and every node knows it by then (`confirmed-trade-missing`).
+//! - Every settlement node has confirmed a settled trade (`settled-below-high-water-mark`).
+//! - What was accepted is decided, or settled, by then (`accepted-then-forgotten`).
+//! - No two nodes have different decisions (`copies-disagree`).
+
+use std::collections::BTreeSet;
+
+use ordeal_core::{Anomaly, Checker, Finding, History, Operation, Verdict, judge_operations};
+
+use super::super::Details;
+use super::super::answers::{Copies as OfNode, Copy, Status};
+use super::{Life, anomaly, conclude, finals, lives, who};
+
+/// The judge.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::trades) struct Copies {
+    /// All nodes there are.
+    pub(in crate::trades) nodes: usize,
+}
+
+const NAME: &str = "copies";
+/// The role whose nodes must all confirm a settlement.
+const SETTLEMENT: &str = "settlement";
+
+impl Checker for Copies {
+    fn name(&self) -> String {
+        NAME.to_owned()
+    }
+
+    fn check(&self, history: &History) -> Finding {
+        judge_operations(NAME, history, |operations| self.judge(history, &operations))
+    }
+}
+
+/// One trade at all nodes that were heard.
+struct Trade<'a> {
+    name: &'a str,
+    told: &'a Life<'a>,
+    /// Node, its role, its copy, and where that was read; no copy if the node has none.
+    copies: Vec<(&'a str, &'a str, Option<&'a Copy>, &'a Operation<'a>)>,
+    nodes: usize,
+}
+
+impl Copies {
+    fn judge(self, history: &History, operations: &[Operation<'_>]) -> Finding {
+        let (lives, mut unread) = lives(operations);
+        let (nodes, also_unread) = finals::<OfNode>(history, operations, "copies");
+        unread.extend(also_unread);
+        let names: BTreeSet<&str> = nodes
+            .values()
+            .flat_map(|(of, _)| of.copies.keys().map(String::as_str))
+            .chain(lives.keys().copied())
+            .collect();
+        let (nothing, mut anomalies, mut settled) = (Life::default(), Vec::new(), 0);
+        for name in names {
+            let copies =
+                nodes.iter().map(|(node, (of, op))| (*node, &*of.role, of.copies.get(name), *op)).collect();
+            let told = lives.get(name).unwrap_or(&nothing);
+            let trade = Trade { name, told, copies, nodes: self.nodes };
+            settled += usize::from(trade.settled().is_some());
+            anomalies.extend(trade.judge());
+        }
+        let otherwise = if nodes.len() < self.nodes {
+            let heard: Vec<&str> = nodes.keys().copied().collect();
+            (Verdict::Unknown, format!("of {} nodes only these told what they have: {heard:?}", self.nodes))
+        } else if !nodes.values().any(|(of, _)| of.role == SETTLEMENT) {
+            (Verdict::Unknown, "no node is a settlement node".to_owned())
+        } else if settled == 0 {
+            (Verdict::Vacuous, "no trade was settled".to_owned())
+        } else {
+            (Verdict::Valid, format!("what {} nodes have agrees; {settled} trades are settled", self.nodes))
+        };
+        conclude(NAME, anomalies, &unread, otherwise)
+    }
+}
+
+impl<'a> Trade<'a> {
+    fn judge(&self) -> Vec<Anomaly> {
+        let checks =
+            [self.disagreement(), self.minority(), self.missing(), self.below_mark(), self.forgotten()];
+        checks.into_iter().flatten().collect()
+    }
+
+    /// Copies with this status or a later one.
+    fn at_least(&self, status: Status) -> impl Iterator<Item = (&'a Copy, &'a Operation<'a>)> {
+        let those = self.copies.iter().filter_map(|(_, _, copy, op)| Some(((*copy)?, *op)));
+        those.filter(move |(copy, _)| copy.status >= status)
+    }
+
+    /// The details with which the trade is confirmed, and where that is said.
+    fn confirmed(&self) -> Option<(&Details, &'a Operation<'a>)> {
+        let by_copy =
+            || self.at_least(Status::Confirmed).find_map(|(copy, op)| Some((copy.details.as_ref()?, op)));
+        self.told.confirmed().or_else(by_copy)
+    }
+
+    /// Where it is said that the trade is settled.
+    fn settled(&self) -> Option<&'a Operation<'a>> {
+        let told = self.told.said_at_least(Status::Settled).map(|(_, op)| op).next();
+        told.or_else(|| self.at_least(Status::Settled).map(|(_, op)| op).next())
+    }
+
+    fn disagreement(&self) -> Option<Anomaly> {
+        let mut decided = self.at_least(Status::Rejected).map(|(copy, op)| {
+            (if copy.status == Status::Rejected { None } else { copy.details.as_ref() }, op)
+        });
+        let (one, at) = decided.next()?;
+        let (other, op) = decided.find(|(other, _)| *other != one)?;
+        let message = format!("Of {} {} has {one:?} and {} has {other:?}.", self.name, who(at), who(op));
+        Some(anomaly("copies-disagree", Some(self.name), message, &[at, op]))
+    }
+
+    fn minority(&self) -> Option<Anomaly> {
+        let (details, op) = self.confirmed()?;
+        let confirms = |copy: &Option<&Copy>| copy.is_some_and(|copy| copy.vote.as_ref() == Some(details));
+        let by: Vec<&str> =
+            self.copies.iter().filter(|(_, _, copy, _)| confirms(copy)).map(|c| c.0).collect();
+        // A copy that was read before that may have come to it since.
+        let against = self.copies.iter().filter(|(_, _, copy, read)| !confirms(copy) && op.ret < read.call);
+        if against.count() < self.nodes.div_ceil(2) {
+            return None;
+        }
+        let message =
+            format!("{} is confirmed in {}, but only {by:?} have confirmed it.", self.name, who(op));
+        Some(anomaly("confirmed-without-majority", Some(self.name), message, &[op]))
+    }
+
+    fn missing(&self) -> Option<Anomaly> {
+        let (details, op) = self.confirmed()?;
+        let has = |copy: &Option<&Copy>| {
+            copy.is_some_and(|c| c.status >= Status::Confirmed && c.details.as_ref() == Some(details))
+        };
+        let (node, _, copy, read) = self.copies.iter().find(|(_, _, copy, _)| !has(copy))?;
+        let held = copy.map_or(Status::None, |copy| copy.status);
+        let message =
+            format!("{} is confirmed in {}, but {held:?} at {node} in the end.", self.name, who(op));
+        Some(anomaly("confirmed-trade-missing", Some(self.name), message, &[op, *read]))
+    }
+
+    fn below_mark(&self) -> Option<Anomaly> {
+        let op = self.settled()?;
+        let lacks = |copy: &Option<&Copy>| !copy.is_some_and(|copy| copy.settlement_confirmed);
+        let mut since =
+            self.copies.iter().filter(|(_, role, _, read)| *role == SETTLEMENT && op.ret < read.call);
+        let (node, _, _, read) = since.find(|(_, _, copy, _)| lacks(copy))?;
+        let message = format!("{} is settled in {}, but {node} has not confirmed that.", self.name, who(op));
+        Some(anomaly("settled-below-high-water-mark", Some(self.name), message, &[op, *read]))
+    }
+
+    fn forgotten(&self) -> Option<Anomaly> {
+        if self.copies.is_empty() {
+            return None;
+        }
+        let reached = |status| self.at_least(status).next().is_some();
+        let promised = [("submit", reached(Status::Rejected)), ("settle", reached(Status::Settled))];
+        let mut broken =
+            self.told.said.iter().filter(|(answer, op)| {
+                answer.status == Status::Pending && promised.contains(&(op.f(), false))
+            });
+        let (_, op) = broken.next()?;
+        let message = format!("{} about {} was accepted, but nothing came of it.", who(op), self.name);
+        let reads: Vec<&Operation<'_>> =
+            std::iter::once(*op).chain(self.copies.iter().map(|c| c.3)).collect();
+        Some(anomaly("accepted-then-forgotten", Some(self.name), message, &reads))
+    }
+}

@@ -1,0 +1,100 @@
+//! Every node executes every confirmed trade once: one line in its ledger, and the counterparty's position moves by the
+//! trade's volume.
+//!
+//! In the end each node's ledger has no trade twice (`executed-twice`), all positions right (`wrong-position`), every
+//! trade that the node has as confirmed (`not-executed`), and nothing else (`executed-otherwise`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ordeal_core::{Anomaly, Checker, Finding, History, Operation, Verdict, judge_operations};
+
+use super::super::answers::{Copies, Ledger, Status};
+use super::{anomaly, conclude, finals, who};
+
+/// The judge.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::trades) struct Ledgers {
+    /// All nodes there are.
+    pub(in crate::trades) nodes: usize,
+}
+
+const NAME: &str = "ledgers";
+
+impl Checker for Ledgers {
+    fn name(&self) -> String {
+        NAME.to_owned()
+    }
+
+    fn check(&self, history: &History) -> Finding {
+        judge_operations(NAME, history, |operations| self.judge(history, &operations))
+    }
+}
+
+impl Ledgers {
+    fn judge(self, history: &History, operations: &[Operation<'_>]) -> Finding {
+        let (ledgers, mut unread) = finals::<Ledger>(history, operations, "ledger");
+        let (copies, also_unread) = finals::<Copies>(history, operations, "copies");
+        unread.extend(also_unread);
+        let (mut anomalies, mut lines) = (Vec::new(), 0);
+        for (node, (ledger, op)) in &ledgers {
+            lines += ledger.bookings.len();
+            anomalies.extend(repeated(ledger, op));
+            if let Some((copies, _)) = copies.get(node) {
+                anomalies.extend(compared(ledger, copies, op));
+            }
+        }
+        let otherwise = if ledgers.len() < self.nodes || copies.len() < self.nodes {
+            (Verdict::Unknown, format!("{} of {} nodes showed their ledgers", ledgers.len(), self.nodes))
+        } else if lines == 0 {
+            (Verdict::Vacuous, "nothing was executed".to_owned())
+        } else {
+            (Verdict::Valid, format!("{lines} executions at {} nodes, each trade once at each", self.nodes))
+        };
+        conclude(NAME, anomalies, &unread, otherwise)
+    }
+}
+
+/// Within a ledger: no trade twice, and positions that add up.
+fn repeated(ledger: &Ledger, op: &Operation<'_>) -> Vec<Anomaly> {
+    let mut anomalies = Vec::new();
+    let (mut seen, mut positions) = (BTreeSet::new(), BTreeMap::<&str, u64>::new());
+    for (line, booking) in ledger.bookings.iter().enumerate() {
+        let trade = &*booking.correlation_id;
+        let position = positions.entry(&booking.counterparty).or_default();
+        *position = position.saturating_add(booking.volume);
+        if !seen.insert(trade) {
+            let message = format!("{}: line {line} executes {trade} once more.", who(op));
+            anomalies.push(anomaly("executed-twice", Some(trade), message, &[op]));
+        }
+        if *position != booking.position {
+            let message = format!("{}: line {line} should come to {position}: {booking:?}.", who(op));
+            anomalies.push(anomaly("wrong-position", Some(trade), message, &[op]));
+            // What follows is measured by this line.
+            *position = booking.position;
+        }
+    }
+    anomalies
+}
+
+/// A ledger and what the same node had, just before, of each trade.
+fn compared(ledger: &Ledger, copies: &Copies, op: &Operation<'_>) -> Vec<Anomaly> {
+    let mut anomalies = Vec::new();
+    let mut booked = BTreeSet::new();
+    for booking in &ledger.bookings {
+        let trade = &*booking.correlation_id;
+        booked.insert(trade);
+        let copy = copies.copies.get(trade).filter(|copy| copy.status >= Status::Confirmed);
+        let details = copy.and_then(|copy| copy.details.as_ref());
+        if details.is_none_or(|d| (d.volume, &d.counterparty) != (booking.volume, &booking.counterparty)) {
+            let message = format!("{}: {booking:?} was executed, but the node has {details:?}.", who(op));
+            anomalies.push(anomaly("executed-otherwise", Some(trade), message, &[op]));
+        }
+    }
+    for (trade, copy) in &copies.copies {
+        if copy.status >= Status::Confirmed && !booked.contains(&**trade) {
+            let message = format!("{}: {trade} is confirmed, but was not executed.", who(op));
+            anomalies.push(anomaly("not-executed", Some(trade), message, &[op]));
+        }
+    }
+    anomalies
+}
