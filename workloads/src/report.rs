@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use ordeal_core::{Anomaly, Finding, Key, Operation, Verdict};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// How many anomalies of one name are told; the rest are counted.
@@ -84,9 +85,25 @@ pub(crate) fn anomaly(
     }
 }
 
+/// The result of an operation that succeeded.
+///
+/// # Errors
+/// Why it cannot be read.
+pub(crate) fn result<'h, T: Deserialize<'h>>(op: &Operation<'h>) -> Result<Option<T>, String> {
+    let Some(value) = op.output() else { return Ok(None) };
+    T::deserialize(value)
+        .map(Some)
+        .map_err(|e| format!("#{}: `{}` answers otherwise: {e}", op.index(), op.f()))
+}
+
 /// The node that was asked.
 pub(crate) fn node<'h>(op: &Operation<'h>) -> &'h str {
     op.invoke.node.as_deref().unwrap_or("?")
+}
+
+/// An operation by its place in the history: `` `read` #12 by client 3 at n2 ``.
+pub(crate) fn which(op: &Operation<'_>) -> String {
+    format!("`{}` #{} by client {} at {}", op.f(), op.index(), op.process(), node(op))
 }
 
 /// Who did an operation, where and when.

@@ -1,72 +1,46 @@
 //! Whole nodes on loopback: the contract, what lost and restarted nodes mean, and what bugs do.
 
-use ordeal_kit::Peer;
-use reqwest::{Client, StatusCode};
+use std::ops::Deref;
+
+use ordeal_kit::testing::{Nodes, PATIENCE, answer};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::*;
 
-/// How long a test waits for something that must come.
-const PATIENCE: Duration = Duration::from_secs(20);
 const NODES: usize = 5;
 
-struct Running {
-    stop: oneshot::Sender<()>,
-    ended: JoinHandle<anyhow::Result<()>>,
+/// Nodes in this process.
+struct TestCluster {
+    nodes: Nodes,
+    bug: Option<&'static str>,
 }
 
-/// Nodes in this process, each with a port and a directory of its own.
-struct TestCluster {
-    _directory: tempfile::TempDir,
-    args: Vec<Args>,
-    nodes: Vec<Option<Running>>,
-    http: Client,
+impl Deref for TestCluster {
+    type Target = Nodes;
+
+    fn deref(&self) -> &Nodes {
+        &self.nodes
+    }
 }
 
 impl TestCluster {
     /// Nodes that are not running yet.
-    async fn new(bug: Option<&str>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut listeners = Vec::new();
-        for _ in 0..NODES {
-            listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
-        }
-        let peer = |(n, listener): (usize, &TcpListener)| Peer {
-            id: format!("n{n}"),
-            address: listener.local_addr().unwrap(),
-        };
-        let peers: Vec<Peer> = (1..).zip(&listeners).map(peer).collect();
-        let args = |peer: &Peer| Args {
-            node: NodeArgs {
-                id: peer.id.clone(),
-                listen: peer.address,
-                peers: peers.clone(),
-                data_dir: directory.path().join(&peer.id),
-                bug: bug.map(|name| name.parse().unwrap()),
-            },
-            expiry_ms: 400,
-        };
-        TestCluster {
-            args: peers.iter().map(args).collect(),
-            _directory: directory,
-            nodes: (0..NODES).map(|_| None).collect(),
-            http: Client::builder().no_proxy().timeout(PATIENCE).build().unwrap(),
-        }
+    fn new(bug: Option<&'static str>) -> Self {
+        TestCluster { nodes: Nodes::new(NODES), bug }
     }
 
-    async fn with_all(bug: Option<&str>) -> Self {
-        let mut cluster = Self::new(bug).await;
+    async fn with_all(bug: Option<&'static str>) -> Self {
+        let mut cluster = Self::new(bug);
         cluster.start(0..NODES).await;
         cluster
     }
 
     async fn start(&mut self, nodes: impl IntoIterator<Item = usize>) {
         for node in nodes {
-            let args = self.args[node].clone();
+            let args = Args { node: self.nodes.args(node, self.bug), expiry_ms: 400 };
             // Requests that the node before it still carried through hold its store.
             let begun = Instant::now();
             while Store::open(&args.node.data_dir, &args.node.id, None).is_err() {
@@ -74,39 +48,24 @@ impl TestCluster {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             let place = Place::new(&args).unwrap();
-            let listener = ordeal_kit::listen(args.node.listen).await.unwrap();
-            let (stop, stopped) = oneshot::channel();
-            let stopped = async move { drop(stopped.await) };
-            let ended = tokio::spawn(serve(Server::until(listener, stopped), args, place));
-            self.nodes[node] = Some(Running { stop, ended });
-            let health = self.http.get(self.url(node, "/health")).send().await.unwrap();
-            assert_eq!(health.status(), StatusCode::OK);
+            self.nodes.start(node, |server| serve(server, args, place)).await;
+            self.ready([node]).await;
         }
     }
 
     async fn stop(&mut self, nodes: impl IntoIterator<Item = usize>) {
         for node in nodes {
-            let running = self.nodes[node].take().unwrap();
-            running.stop.send(()).unwrap();
-            tokio::time::timeout(PATIENCE, running.ended).await.unwrap().unwrap().unwrap();
+            self.nodes.stop(node).await;
         }
-    }
-
-    fn url(&self, node: usize, path: &str) -> String {
-        format!("http://{}{path}", self.args[node].node.listen)
-    }
-
-    async fn get(&self, node: usize, path: &str) -> (StatusCode, Value) {
-        answer(self.http.get(self.url(node, path))).await
     }
 
     async fn submit(&self, node: usize, trade: &str, price: u64) -> (StatusCode, Value) {
         let body = json!({"correlation_id": trade, "price": price, "volume": 10, "counterparty": "p"});
-        answer(self.http.post(self.url(node, "/trades")).json(&body)).await
+        self.ask(Method::POST, node, "/trades", body).await
     }
 
     async fn settle(&self, node: usize, trade: &str) -> (StatusCode, Value) {
-        answer(self.http.post(self.url(node, &format!("/trades/{trade}/settlement")))).await
+        self.ask(Method::POST, node, &format!("/trades/{trade}/settlement"), None).await
     }
 
     async fn status(&self, node: usize, trade: &str) -> Value {
@@ -131,11 +90,6 @@ impl TestCluster {
     async fn bookings(&self, node: usize) -> Vec<Value> {
         self.get(node, "/ledger").await.1["bookings"].as_array().unwrap().clone()
     }
-}
-
-async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
-    let response = request.send().await.unwrap();
-    (response.status(), response.json().await.unwrap())
 }
 
 fn trade(name: &str, status: &str, price: u64) -> Value {
@@ -177,9 +131,9 @@ async fn every_node_serves_the_contract() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malformed_requests_are_refused_with_a_reason() {
-    let mut cluster = TestCluster::new(None).await;
+    let mut cluster = TestCluster::new(None);
     cluster.start([0]).await;
-    let http = &cluster.http;
+    let http = cluster.http();
     let trades = cluster.url(0, "/trades");
     let body = |price: u64| json!({"correlation_id": "t", "price": price, "volume": 1, "counterparty": "p"});
     let long = "x".repeat(routes::BODY_BYTES_MAX + 1);
@@ -204,7 +158,7 @@ async fn malformed_requests_are_refused_with_a_reason() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_nodes_may_be_down_and_what_was_confirmed_stays() {
-    let mut cluster = TestCluster::new(None).await;
+    let mut cluster = TestCluster::new(None);
     cluster.start(0..3).await;
     assert_eq!(cluster.submit(0, "t1", 7).await, (StatusCode::OK, trade("t1", "confirmed", 7)));
     // Both settlement nodes are away: accepted, and done once they are there.
@@ -226,7 +180,7 @@ async fn two_nodes_may_be_down_and_what_was_confirmed_stays() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_accepted_is_finished_after_a_restart_unless_the_list_is_lost() {
     for bug in [None, Some("list-lost")] {
-        let mut cluster = TestCluster::new(bug).await;
+        let mut cluster = TestCluster::new(bug);
         cluster.start([0, 1]).await;
         assert_eq!(cluster.submit(0, "t1", 7).await, (StatusCode::ACCEPTED, trade("t1", "pending", 7)));
         cluster.stop([0, 1]).await;
@@ -280,7 +234,7 @@ async fn bugs_answer_alone_what_takes_a_majority() {
         (Some("expiry-rejects"), 200, "rejected"),
     ];
     for (bug, code, status) in cases {
-        let mut cluster = TestCluster::new(bug).await;
+        let mut cluster = TestCluster::new(bug);
         cluster.start([0]).await;
         let (got, body) = cluster.submit(0, "t1", 7).await;
         assert_eq!((got.as_u16(), &body["status"]), (code, &json!(status)), "{bug:?}");

@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Operation, judge_operations};
 use serde::Deserialize;
 
-use super::{anomaly, argument, conclude, name_of, result, who};
+use super::{anomaly, argument, conclude, name_of};
 use crate::claims::Confirmation;
+use crate::report::{result, which};
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,7 +85,7 @@ fn judge(claim: &str, life: &Life<'_>) -> Vec<Anomaly> {
             let who_said = departments(&|c| c.kind() != EventKind::Fail && c.call < op.ret);
             let message = format!(
                 "Claim {claim} was {decision} in {}, but by then no two departments can have said `{verdict}`, only {who_said:?}.",
-                who(op)
+                which(op)
             );
             anomalies.push(cite(&format!("{decision}-without-two"), claim, message, &said, op));
         }
@@ -95,7 +96,7 @@ fn judge(claim: &str, life: &Life<'_>) -> Vec<Anomaly> {
             let message = format!(
                 "Two departments were acknowledged with `{verdict}` on claim {claim} before {}, which says that \
                  it is something other than {decision}.",
-                who(op)
+                which(op)
             );
             anomalies.push(cite("decision-forgotten", claim, message, &said, op));
         }
@@ -103,7 +104,7 @@ fn judge(claim: &str, life: &Life<'_>) -> Vec<Anomaly> {
     let with = |decision: &str| life.seen.iter().find(|(status, _)| status == decision).map(|(_, op)| *op);
     if let (Some(approved), Some(rejected)) = (with("approved"), with("rejected")) {
         let message =
-            format!("Claim {claim} was approved in {} and rejected in {}.", who(approved), who(rejected));
+            format!("Claim {claim} was approved in {} and rejected in {}.", which(approved), which(rejected));
         anomalies.push(anomaly("approved-and-rejected", Some(claim), message, &[approved, rejected]));
     }
     anomalies

@@ -10,8 +10,9 @@ use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Operation, judg
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{anomaly, argument, conclude, name_of, result, who};
+use super::{anomaly, argument, conclude, name_of};
 use crate::claims::Document;
+use crate::report::{result, which};
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -107,8 +108,8 @@ fn compare(added: &Added<'_>, seen: Option<&Value>, op: &Operation<'_>) -> Optio
     };
     let message = format!(
         "Document {document} of version {version} was acknowledged in {}, but {}, which began later, {what}.",
-        who(added.op),
-        who(op)
+        which(added.op),
+        which(op)
     );
     Some(anomaly(name, Some(&name_of(op)), message, &[added.op, op]))
 }

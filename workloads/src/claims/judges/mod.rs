@@ -42,17 +42,6 @@ struct Adjusted {
     premiums: BTreeMap<String, i64>,
 }
 
-/// The result of an operation that succeeded.
-///
-/// # Errors
-/// Why it cannot be read.
-fn result<'h, T: Deserialize<'h>>(op: &Operation<'h>) -> Result<Option<T>, String> {
-    let Some(value) = op.output() else { return Ok(None) };
-    T::deserialize(value)
-        .map(Some)
-        .map_err(|e| format!("#{}: `{}` answers otherwise: {e}", op.index(), op.f()))
-}
-
 /// The argument of an operation.
 ///
 /// # Errors
@@ -64,12 +53,6 @@ fn argument<'h, T: Deserialize<'h>>(op: &Operation<'h>) -> Result<T, String> {
 /// The name of what the operation is about.
 fn name_of(op: &Operation<'_>) -> String {
     op.key().map(Key::to_string).unwrap_or_default()
-}
-
-/// `#12 by client 3 at n2`.
-fn who(op: &Operation<'_>) -> String {
-    let node = op.invoke.node.as_deref().map_or_else(String::new, |node| format!(" at {node}"));
-    format!("`{}` #{} by client {}{node}", op.f(), op.index(), op.process())
 }
 
 /// An anomaly that these operations show.

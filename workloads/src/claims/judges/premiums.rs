@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 
 use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Operation, Verdict, judge_operations};
 
-use super::{
-    Adjusted, Policy, PolicyAt, anomaly, argument, conclude, final_reads_begin, name_of, result, who,
-};
+use super::{Adjusted, Policy, PolicyAt, anomaly, argument, conclude, final_reads_begin, name_of};
 use crate::claims::{Adjustment, FIRST_PREMIUM};
+use crate::report::{result, which};
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -120,7 +119,7 @@ fn answers(attempts: &Attempts<'_>) -> Vec<Anomaly> {
         let message = format!(
             "Adjustment {id} is of {} policies, and {} says that it changed {}.",
             attempts.wanted.policies.len(),
-            who(by),
+            which(by),
             first.premiums.len()
         );
         anomalies.push(anomaly("partial-adjustment", None, message, &[by]));
@@ -129,9 +128,9 @@ fn answers(attempts: &Attempts<'_>) -> Vec<Anomaly> {
         let message = format!(
             "Adjustment {id} was made at core version {} in {} and again at version {} in {}.",
             first.version,
-            who(by),
+            which(by),
             other.version,
-            who(again)
+            which(again)
         );
         anomalies.push(anomaly("repeated-adjustment", None, message, &[by, again]));
     }
@@ -218,7 +217,7 @@ fn unexplained(
     let open = of().filter(|a| a.done.is_empty() && a.possible);
     let candidates: Vec<&Attempts<'_>> = open.chain(asked_again.iter().copied()).collect();
     let several = || subset(&candidates, &BTreeMap::from([(policy, rest)])) == Ok(true);
-    let (name, what, which) = match (lost, again) {
+    let (name, what, those) = match (lost, again) {
         (Some(a), _) => ("lost-adjustment", format!("{} is missing", a.wanted.id), vec![a]),
         (_, Some(a)) => ("repeated-adjustment", format!("{} was made twice", a.wanted.id), vec![a]),
         _ if rest < 0 => ("lost-adjustment", "some that were acknowledged are missing".to_owned(), vec![]),
@@ -231,9 +230,9 @@ fn unexplained(
     let message = format!(
         "The premium of {policy} in {} differs by {rest} from the first premium and all acknowledged adjustments of \
          it, and unknown ones do not explain that: {what}.",
-        who(op)
+        which(op)
     );
-    let ops: Vec<&Operation<'_>> = which.iter().map(|a| a.first).chain([op]).collect();
+    let ops: Vec<&Operation<'_>> = those.iter().map(|a| a.first).chain([op]).collect();
     anomaly(name, Some(policy), message, &ops)
 }
 

@@ -17,10 +17,9 @@ use std::collections::{BTreeMap, HashMap};
 use ordeal_core::{Anomaly, Checker, Finding, History, Operation, judge_operations};
 use serde::Deserialize;
 
-use super::{
-    Adjusted, Policy, PolicyAt, anomaly, argument, conclude, final_reads_begin, name_of, result, who,
-};
+use super::{Adjusted, Policy, PolicyAt, anomaly, argument, conclude, final_reads_begin, name_of};
 use crate::claims::{Adjustment, Document};
+use crate::report::{result, which};
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -170,7 +169,7 @@ impl<'a> Facts<'a> {
             let message = format!(
                 "{} was answered by {node} with core version {}, though it is about version {wanted}, which {node} \
                  therefore had not reached.",
-                who(op),
+                which(op),
                 at.version
             );
             self.anomalies.push(anomaly("version-not-reached", Some(&name_of(op)), message, &[op]));
@@ -205,8 +204,8 @@ impl<'a> Facts<'a> {
                  premium {premium} of {holder:?} in {}.",
                 known.premium,
                 known.holder,
-                who(known.op),
-                who(op)
+                which(known.op),
+                which(op)
             );
             self.anomalies.push(anomaly("contradicts-core", Some(policy), message, &[known.op, op]));
         }
@@ -216,7 +215,8 @@ impl<'a> Facts<'a> {
     fn made_by(&mut self, version: u64, name: &str, op: &'a Operation<'a>) {
         let (first, by) = self.made.entry(version).or_insert_with(|| (name.to_owned(), op));
         if first != name {
-            let message = format!("Two changes made core version {version}: {} and {}.", who(by), who(op));
+            let message =
+                format!("Two changes made core version {version}: {} and {}.", which(by), which(op));
             self.anomalies.push(anomaly("version-reused", None, message, &[by, op]));
         }
     }
@@ -231,16 +231,16 @@ impl<'a> Facts<'a> {
                 let message = format!(
                     "{} names core version {} and shows policy {policy} as of version {shown}, but it changed at \
                      version {version}: premium {} of {:?}, says {}.",
-                    who(op),
+                    which(op),
                     at.version,
                     known.premium,
                     known.holder,
-                    who(known.op)
+                    which(known.op)
                 );
                 self.anomalies.push(anomaly("contradicts-core", Some(policy), message, &[known.op, op]));
             } else if shown > at.version {
                 let message =
-                    format!("{} names core version {} and shows version {shown}.", who(op), at.version);
+                    format!("{} names core version {} and shows version {shown}.", which(op), at.version);
                 self.anomalies.push(anomaly("contradicts-core", Some(policy), message, &[op]));
             }
         }
@@ -252,8 +252,8 @@ impl<'a> Facts<'a> {
         for (newest, version, op) in older_than_before(&answers) {
             let message = format!(
                 "{} was answered at core version {version}, though {} had named version {} before it began.",
-                who(op),
-                who(newest.1),
+                which(op),
+                which(newest.1),
                 newest.0
             );
             self.anomalies.push(anomaly("stale-core", None, message, &[newest.1, op]));
@@ -270,8 +270,8 @@ impl<'a> Facts<'a> {
             for (newest, version, op) in older_than_before(&answers) {
                 let message = format!(
                     "{node} answered {} at core version {version}, though it had answered {} at version {} before.",
-                    who(op),
-                    who(newest.1),
+                    which(op),
+                    which(newest.1),
                     newest.0
                 );
                 self.anomalies.push(anomaly("version-went-back", None, message, &[newest.1, op]));

@@ -4,10 +4,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ordeal_core::{Checker, EventKind, Finding, History, Operation, judge_operations};
+use ordeal_core::{Checker, EventKind, Finding, History, Key, Operation, judge_operations};
 use serde::Deserialize;
 
-use super::{Report, match_of, seen, who};
+use super::seen;
+use crate::report::{Report, which};
 use crate::scores::{Score, ScoreOp};
 
 /// The judge.
@@ -49,10 +50,11 @@ impl Checker for Feeds {
 
 fn judge_all(operations: &[Operation<'_>]) -> Finding {
     let mut report = Report::default();
-    let mut matches: BTreeMap<String, Match<'_, '_>> = BTreeMap::new();
+    let mut matches: BTreeMap<&Key, Match<'_, '_>> = BTreeMap::new();
     for op in operations {
-        if let Err(why) = take(matches.entry(match_of(op)).or_default(), op) {
-            report.unread(why);
+        let Some(of) = op.key() else { continue };
+        if let Err(why) = take(matches.entry(of).or_default(), op) {
+            report.undecided(why);
         }
     }
     let mut found = 0;
@@ -62,11 +64,7 @@ fn judge_all(operations: &[Operation<'_>]) -> Finding {
         judge_origin(of, all, &stream, &mut report);
         found += judge_acknowledged(of, all, &mut report);
     }
-    report.conclude(
-        NAME,
-        found,
-        format!("{found} acknowledged goals are in the streams, each once and in its place"),
-    )
+    report.finding(NAME, format!("{found} acknowledged goals were looked for in the streams"), found == 0)
 }
 
 fn take<'h, 'o>(all: &mut Match<'h, 'o>, op: &'o Operation<'h>) -> Result<(), String> {
@@ -86,15 +84,16 @@ fn take<'h, 'o>(all: &mut Match<'h, 'o>, op: &'o Operation<'h>) -> Result<(), St
 }
 
 /// A page begins where it was asked to, and has no gaps.
-fn judge_page(of: &str, page: &Page<'_, '_>, report: &mut Report) {
+fn judge_page(of: &Key, page: &Page<'_, '_>, report: &mut Report) {
     let first = page.from.max(1);
     for (expected, Told(number, ..)) in (first..).zip(&page.events) {
         if expected != *number {
-            let message = format!(
-                "The events of match {of} from {first} on have number {number} in the place of {expected} in {}.",
-                who(page.op)
-            );
-            report.note("event-gap", of, &[page.op], message);
+            report.note("event-gap", Some(of), &[page.op], || {
+                format!(
+                    "The events from {first} on have number {number} in the place of {expected} in {}.",
+                    which(page.op)
+                )
+            });
             return;
         }
     }
@@ -103,7 +102,7 @@ fn judge_page(of: &str, page: &Page<'_, '_>, report: &mut Report) {
 /// All pages have the same events, none of them twice, and the scores that were shown are theirs. Answers with the
 /// events by number.
 fn judge_agreement<'o>(
-    of: &str,
+    of: &Key,
     all: &'o Match<'_, 'o>,
     report: &mut Report,
 ) -> BTreeMap<u64, (&'o Told, &'o Operation<'o>)> {
@@ -113,25 +112,27 @@ fn judge_agreement<'o>(
         for told in &page.events {
             let (before, earlier) = *stream.entry(told.0).or_insert((told, page.op));
             if before != told {
-                let message = format!(
-                    "Event {} of match {of} is {before:?} in {}, and {told:?} in {}.",
-                    told.0,
-                    who(earlier),
-                    who(page.op)
-                );
-                report.note("event-changed", of, &[earlier, page.op], message);
+                report.note("event-changed", Some(of), &[earlier, page.op], || {
+                    format!(
+                        "Event {} is {before:?} in {}, and {told:?} in {}.",
+                        told.0,
+                        which(earlier),
+                        which(page.op)
+                    )
+                });
                 stream.insert(told.0, (told, page.op));
             }
             let (place, earlier) = *places.entry(&told.2).or_insert((told.0, page.op));
             if place != told.0 {
-                let message = format!(
-                    "The goal {} of match {of} is event {place} in {}, and event {} in {}.",
-                    told.2,
-                    who(earlier),
-                    told.0,
-                    who(page.op)
-                );
-                report.note("repeated-goal", of, &[earlier, page.op], message);
+                report.note("repeated-goal", Some(of), &[earlier, page.op], || {
+                    format!(
+                        "The goal {} is event {place} in {}, and event {} in {}.",
+                        told.2,
+                        which(earlier),
+                        told.0,
+                        which(page.op)
+                    )
+                });
                 places.insert(&told.2, (told.0, page.op));
             }
         }
@@ -140,14 +141,15 @@ fn judge_agreement<'o>(
         if let (Some((told, page)), Some(score)) = (stream.get(&shown.sequence), &shown.score)
             && told.1 != *score
         {
-            let message = format!(
-                "{} was shown {score:?} as event {} of match {of}, which is {:?} in {}.",
-                who(shown.op),
-                shown.sequence,
-                told.1,
-                who(page)
-            );
-            report.note("score-not-in-stream", of, &[shown.op, page], message);
+            report.note("score-not-in-stream", Some(of), &[shown.op, page], || {
+                format!(
+                    "{} was shown {score:?} as event {}, which is {:?} in {}.",
+                    which(shown.op),
+                    shown.sequence,
+                    told.1,
+                    which(page)
+                )
+            });
         }
     }
     stream
@@ -155,7 +157,7 @@ fn judge_agreement<'o>(
 
 /// What is in a stream was told, and not refused.
 fn judge_origin(
-    of: &str,
+    of: &Key,
     all: &Match<'_, '_>,
     stream: &BTreeMap<u64, (&Told, &Operation<'_>)>,
     report: &mut Report,
@@ -163,18 +165,19 @@ fn judge_origin(
     for (told, page) in stream.values() {
         match all.goals.get(&told.2) {
             None => {
-                let message =
-                    format!("The goal {} of match {of} was never told, and is in {}.", told.2, who(page));
-                report.note("unknown-goal", of, &[page], message);
+                report.note("unknown-goal", Some(of), &[page], || {
+                    format!("The goal {} was never told, and is in {}.", told.2, which(page))
+                });
             }
             Some(goal) if goal.kind() == EventKind::Fail => {
-                let message = format!(
-                    "The goal {} of match {of} was certainly not done in {}, and is in {}.",
-                    told.2,
-                    who(goal),
-                    who(page)
-                );
-                report.note("refused-goal", of, &[goal, page], message);
+                report.note("refused-goal", Some(of), &[goal, page], || {
+                    format!(
+                        "The goal {} was certainly not done in {}, and is in {}.",
+                        told.2,
+                        which(goal),
+                        which(page)
+                    )
+                });
             }
             Some(_) => {}
         }
@@ -182,7 +185,7 @@ fn judge_origin(
 }
 
 /// Acknowledged goals are in the last whole stream, in their places. Answers how many were looked for.
-fn judge_acknowledged(of: &str, all: &Match<'_, '_>, report: &mut Report) -> usize {
+fn judge_acknowledged(of: &Key, all: &Match<'_, '_>, report: &mut Report) -> usize {
     let whole = all.pages.iter().filter(|page| page.from <= 1).max_by_key(|page| page.op.call);
     let Some(whole) = whole else { return 0 };
     let mut looked_for = 0;
@@ -192,25 +195,27 @@ fn judge_acknowledged(of: &str, all: &Match<'_, '_>, report: &mut Report) -> usi
         let Some(score) = &goal.score else { continue };
         match whole.events.iter().find(|told| told.2 == score.2) {
             None => {
-                let message = format!(
-                    "The goal {} of match {of} was acknowledged as event {} in {}, and is not in the stream in {}.",
-                    score.2,
-                    goal.sequence,
-                    who(goal.op),
-                    who(whole.op)
-                );
-                report.note("lost-goal", of, &[goal.op, whole.op], message);
+                report.note("lost-goal", Some(of), &[goal.op, whole.op], || {
+                    format!(
+                        "The goal {} was acknowledged as event {} in {}, and is not in the stream in {}.",
+                        score.2,
+                        goal.sequence,
+                        which(goal.op),
+                        which(whole.op)
+                    )
+                });
             }
             Some(told) if told.0 != goal.sequence => {
-                let message = format!(
-                    "The goal {} of match {of} was acknowledged as event {} in {}, and is event {} in {}.",
-                    score.2,
-                    goal.sequence,
-                    who(goal.op),
-                    told.0,
-                    who(whole.op)
-                );
-                report.note("misplaced-goal", of, &[goal.op, whole.op], message);
+                report.note("misplaced-goal", Some(of), &[goal.op, whole.op], || {
+                    format!(
+                        "The goal {} was acknowledged as event {} in {}, and is event {} in {}.",
+                        score.2,
+                        goal.sequence,
+                        which(goal.op),
+                        told.0,
+                        which(whole.op)
+                    )
+                });
             }
             Some(_) => {}
         }

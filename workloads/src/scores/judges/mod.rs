@@ -4,9 +4,7 @@ mod feeds;
 mod hits;
 mod viewers;
 
-use std::collections::BTreeMap;
-
-use ordeal_core::{Anomaly, Checker, Event, EventKind, Finding, History, Key, Limits, Operation, Verdict};
+use ordeal_core::{Checker, Event, EventKind, Finding, History, Limits, Operation};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -15,9 +13,6 @@ pub(super) use hits::Hits;
 pub(super) use viewers::Viewers;
 
 use super::Score;
-
-/// How many anomalies of one name are told; the rest are counted.
-const TOLD: usize = 20;
 
 /// Shows a judge scores without who answered: a copy and the database must answer the same.
 pub(super) struct Answered<C>(pub(super) C);
@@ -81,59 +76,6 @@ fn seen<'h, 'o>(op: &'o Operation<'h>) -> Result<Option<Seen<'h, 'o>>, String> {
     match (sequence, score) {
         (Some(sequence), Some(score)) => Ok(Some(Seen::of(sequence, score, op))),
         _ => Err(format!("#{}: `{}` is answered with a number and a score, not {shown}", op.index(), op.f())),
-    }
-}
-
-/// The match that the operation is about.
-fn match_of(op: &Operation<'_>) -> String {
-    op.key().map(Key::to_string).unwrap_or_default()
-}
-
-/// `read #12 by client 3 at n2`.
-fn who(op: &Operation<'_>) -> String {
-    let node = op.invoke.node.as_deref().unwrap_or("?");
-    format!("`{}` #{} by client {} at {node}", op.f(), op.index(), op.process())
-}
-
-/// What a judge has found so far.
-#[derive(Default)]
-struct Report {
-    counts: BTreeMap<&'static str, usize>,
-    told: Vec<Anomaly>,
-    unread: Option<String>,
-}
-
-impl Report {
-    /// Notes an anomaly of a match, with the operations that show it.
-    fn note(&mut self, name: &'static str, of: &str, shown_by: &[&Operation<'_>], message: String) {
-        let count = self.counts.entry(name).or_default();
-        *count += 1;
-        if *count <= TOLD {
-            let mut events: Vec<u64> = shown_by.iter().flat_map(|op| op.events()).collect();
-            events.dedup();
-            let key = Some(Key::Text(of.to_owned()));
-            self.told.push(Anomaly { name: name.to_owned(), message, key, events, details: Value::Null });
-        }
-    }
-
-    /// Something could not be read.
-    fn unread(&mut self, why: String) {
-        self.unread.get_or_insert(why);
-    }
-
-    /// Invalid if anything was found, unknown if anything could not be read, vacuous if nothing was judged.
-    fn conclude(self, judge: &str, judged: usize, fine: String) -> Finding {
-        let (verdict, summary) = if !self.counts.is_empty() {
-            let kinds: Vec<String> = self.counts.iter().map(|(name, n)| format!("{n} {name}")).collect();
-            (Verdict::Invalid, kinds.join(", "))
-        } else if let Some(why) = self.unread {
-            (Verdict::Unknown, why)
-        } else if judged == 0 {
-            (Verdict::Vacuous, "there was nothing to judge".to_owned())
-        } else {
-            (Verdict::Valid, fine)
-        };
-        Finding { anomalies: self.told, ..Finding::new(judge, verdict, summary) }
     }
 }
 

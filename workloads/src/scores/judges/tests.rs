@@ -1,6 +1,6 @@
 //! Small histories written by hand: valid ones, and one for every anomaly that a judge can name.
 
-use ordeal_core::Checker;
+use ordeal_core::{Checker, Verdict};
 use serde_json::json;
 
 use super::*;

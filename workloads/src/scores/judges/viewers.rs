@@ -7,9 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use ordeal_core::{Checker, Finding, History, Operation, judge_operations};
+use ordeal_core::{Checker, Finding, History, Key, Operation, judge_operations};
 
-use super::{Report, Seen, match_of, seen, who};
+use super::{Seen, seen};
+use crate::report::{Report, which};
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,23 +30,24 @@ impl Checker for Viewers {
 
 fn judge_all(operations: &[Operation<'_>]) -> Finding {
     let mut report = Report::default();
-    let mut matches: BTreeMap<String, Vec<Seen<'_, '_>>> = BTreeMap::new();
+    let mut matches: BTreeMap<&Key, Vec<Seen<'_, '_>>> = BTreeMap::new();
     for op in operations {
+        let Some(of) = op.key() else { continue };
         match seen(op) {
-            Ok(Some(seen)) => matches.entry(match_of(op)).or_default().push(seen),
+            Ok(Some(seen)) => matches.entry(of).or_default().push(seen),
             Ok(None) => {}
-            Err(why) => report.unread(why),
+            Err(why) => report.undecided(why),
         }
     }
-    let judged = matches.values().map(Vec::len).sum();
+    let judged: usize = matches.values().map(Vec::len).sum();
     for (of, seen) in &matches {
         judge(of, seen, &mut report);
     }
-    report.conclude(NAME, judged, format!("{judged} scores of {} matches, and none went back", matches.len()))
+    report.finding(NAME, format!("{judged} scores of {} matches", matches.len()), judged == 0)
 }
 
 /// Goes through the answers in the order in which they were asked for; before each come those that had arrived.
-fn judge(of: &str, seen: &[Seen<'_, '_>], report: &mut Report) {
+fn judge(of: &Key, seen: &[Seen<'_, '_>], report: &mut Report) {
     let mut asked: Vec<&Seen<'_, '_>> = seen.iter().collect();
     let mut arrived = asked.clone();
     asked.sort_by_key(|seen| seen.op.call);
@@ -70,19 +72,19 @@ fn judge(of: &str, seen: &[Seen<'_, '_>], report: &mut Report) {
         let older_than = |before: &&Seen<'_, '_>| now.sequence < before.sequence;
         let tell = |before: &Seen<'_, '_>| {
             format!(
-                "Match {of} stood at event {} in {}, and after that at event {} in {}{}.",
+                "It stood at event {} in {}, and after that at event {} in {}{}.",
                 before.sequence,
-                who(before.op),
+                which(before.op),
                 now.sequence,
-                who(now.op),
+                which(now.op),
                 if now.op.output().is_some_and(|answer| answer[2] == true) { ", from a copy" } else { "" },
             )
         };
         if let Some(&before) = by_viewer.get(&now.op.process()).filter(|before| older_than(before)) {
-            report.note("score-went-back", of, &[before.op, now.op], tell(before));
+            report.note("score-went-back", Some(of), &[before.op, now.op], || tell(before));
         }
         if let Some(before) = newest.filter(older_than) {
-            report.note("stale-score", of, &[before.op, now.op], tell(before));
+            report.note("stale-score", Some(of), &[before.op, now.op], || tell(before));
         }
     }
 }

@@ -5,7 +5,8 @@ use serde::Deserialize;
 
 use super::super::Details;
 use super::super::answers::{Answer, Status};
-use super::{anomaly, conclude, result, trade_of, who};
+use super::{anomaly, conclude, trade_of};
+use crate::report::{result, which};
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +32,7 @@ fn judge(operations: &[Operation<'_>]) -> Finding {
             Ok(Some(answer)) => {
                 answered += 1;
                 if let Some(why) = foreign(op, trade, &answer) {
-                    let message = format!("{} about {trade} was answered {why}.", who(op));
+                    let message = format!("{} about {trade} was answered {why}.", which(op));
                     anomalies.push(anomaly("swapped-reply", Some(trade), message, &[op]));
                 }
             }

@@ -12,7 +12,8 @@ use ordeal_core::{Anomaly, Checker, Finding, History, Operation, Verdict, judge_
 
 use super::super::Details;
 use super::super::answers::{Copies as OfNode, Copy, Status};
-use super::{Life, anomaly, conclude, finals, lives, who};
+use super::{Life, anomaly, conclude, finals, lives};
+use crate::report::which;
 
 /// The judge.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +110,7 @@ impl<'a> Trade<'a> {
         });
         let (one, at) = decided.next()?;
         let (other, op) = decided.find(|(other, _)| *other != one)?;
-        let message = format!("Of {} {} has {one:?} and {} has {other:?}.", self.name, who(at), who(op));
+        let message = format!("Of {} {} has {one:?} and {} has {other:?}.", self.name, which(at), which(op));
         Some(anomaly("copies-disagree", Some(self.name), message, &[at, op]))
     }
 
@@ -124,7 +125,7 @@ impl<'a> Trade<'a> {
             return None;
         }
         let message =
-            format!("{} is confirmed in {}, but only {by:?} have confirmed it.", self.name, who(op));
+            format!("{} is confirmed in {}, but only {by:?} have confirmed it.", self.name, which(op));
         Some(anomaly("confirmed-without-majority", Some(self.name), message, &[op]))
     }
 
@@ -136,7 +137,7 @@ impl<'a> Trade<'a> {
         let (node, _, copy, read) = self.copies.iter().find(|(_, _, copy, _)| !has(copy))?;
         let held = copy.map_or(Status::None, |copy| copy.status);
         let message =
-            format!("{} is confirmed in {}, but {held:?} at {node} in the end.", self.name, who(op));
+            format!("{} is confirmed in {}, but {held:?} at {node} in the end.", self.name, which(op));
         Some(anomaly("confirmed-trade-missing", Some(self.name), message, &[op, *read]))
     }
 
@@ -146,7 +147,8 @@ impl<'a> Trade<'a> {
         let mut since =
             self.copies.iter().filter(|(_, role, _, read)| *role == SETTLEMENT && op.ret < read.call);
         let (node, _, _, read) = since.find(|(_, _, copy, _)| lacks(copy))?;
-        let message = format!("{} is settled in {}, but {node} has not confirmed that.", self.name, who(op));
+        let message =
+            format!("{} is settled in {}, but {node} has not confirmed that.", self.name, which(op));
         Some(anomaly("settled-below-high-water-mark", Some(self.name), message, &[op, *read]))
     }
 
@@ -161,7 +163,7 @@ impl<'a> Trade<'a> {
                 answer.status == Status::Pending && promised.contains(&(op.f(), false))
             });
         let (_, op) = broken.next()?;
-        let message = format!("{} about {} was accepted, but nothing came of it.", who(op), self.name);
+        let message = format!("{} about {} was accepted, but nothing came of it.", which(op), self.name);
         let reads: Vec<&Operation<'_>> =
             std::iter::once(*op).chain(self.copies.iter().map(|c| c.3)).collect();
         Some(anomaly("accepted-then-forgotten", Some(self.name), message, &reads))

@@ -10,7 +10,8 @@
 use ordeal_core::{Anomaly, Checker, Finding, History, Operation, Verdict, judge_operations};
 
 use super::super::answers::{Answer, Status};
-use super::{Life, anomaly, conclude, lives, who};
+use super::{Life, anomaly, conclude, lives};
+use crate::report::which;
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,11 +59,11 @@ fn contradiction(trade: &str, life: &Life<'_>) -> Option<Anomaly> {
     let (details, confirmed) = life.confirmed()?;
     if let Some((_, rejected)) = life.said.iter().find(|(answer, _)| answer.status == Status::Rejected) {
         let message =
-            format!("{trade} is confirmed in {} and rejected in {}.", who(confirmed), who(rejected));
+            format!("{trade} is confirmed in {} and rejected in {}.", which(confirmed), which(rejected));
         return Some(anomaly("confirmed-and-rejected", Some(trade), message, &[confirmed, *rejected]));
     }
     let (other, op) = life.said_at_least(Status::Confirmed).find(|(other, _)| *other != details)?;
-    let both = format!("{details:?} in {} and {other:?} in {}", who(confirmed), who(op));
+    let both = format!("{details:?} in {} and {other:?} in {}", which(confirmed), which(op));
     let message = format!("{trade} is confirmed with two different details: {both}.");
     Some(anomaly("two-details-confirmed", Some(trade), message, &[confirmed, op]))
 }
@@ -73,7 +74,7 @@ fn unasked(trade: &str, life: &Life<'_>) -> Option<Anomaly> {
     };
     let (details, op) = life.said_at_least(Status::Confirmed).find(|(details, op)| !asked(details, op))?;
     let message =
-        format!("{} says that {trade} is confirmed with {details:?}, which nobody asked for.", who(op));
+        format!("{} says that {trade} is confirmed with {details:?}, which nobody asked for.", which(op));
     Some(anomaly("confirmed-unasked", Some(trade), message, &[op]))
 }
 
@@ -97,9 +98,9 @@ fn went_back(trade: &str, life: &Life<'_>) -> Option<Anomaly> {
     let message = format!(
         "{trade} is {:?} in {}, but {:?} in {}, which began after that had ended.",
         before.status,
-        who(told),
+        which(told),
         answer.status,
-        who(op)
+        which(op)
     );
     Some(anomaly("went-back", Some(trade), message, &[told, op]))
 }

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use ordeal_core::{Anomaly, Checker, Finding, History, Operation, Verdict, judge_operations};
 
 use super::super::answers::{Copies, Ledger, Status};
-use super::{anomaly, conclude, finals, who};
+use super::{anomaly, conclude, finals};
+use crate::report::which;
 
 /// The judge.
 #[derive(Clone, Copy, Debug)]
@@ -63,11 +64,11 @@ fn repeated(ledger: &Ledger, op: &Operation<'_>) -> Vec<Anomaly> {
         let position = positions.entry(&booking.counterparty).or_default();
         *position = position.saturating_add(booking.volume);
         if !seen.insert(trade) {
-            let message = format!("{}: line {line} executes {trade} once more.", who(op));
+            let message = format!("{}: line {line} executes {trade} once more.", which(op));
             anomalies.push(anomaly("executed-twice", Some(trade), message, &[op]));
         }
         if *position != booking.position {
-            let message = format!("{}: line {line} should come to {position}: {booking:?}.", who(op));
+            let message = format!("{}: line {line} should come to {position}: {booking:?}.", which(op));
             anomalies.push(anomaly("wrong-position", Some(trade), message, &[op]));
             // What follows is measured by this line.
             *position = booking.position;
@@ -86,13 +87,13 @@ fn compared(ledger: &Ledger, copies: &Copies, op: &Operation<'_>) -> Vec<Anomaly
         let copy = copies.copies.get(trade).filter(|copy| copy.status >= Status::Confirmed);
         let details = copy.and_then(|copy| copy.details.as_ref());
         if details.is_none_or(|d| (d.volume, &d.counterparty) != (booking.volume, &booking.counterparty)) {
-            let message = format!("{}: {booking:?} was executed, but the node has {details:?}.", who(op));
+            let message = format!("{}: {booking:?} was executed, but the node has {details:?}.", which(op));
             anomalies.push(anomaly("executed-otherwise", Some(trade), message, &[op]));
         }
     }
     for (trade, copy) in &copies.copies {
         if copy.status >= Status::Confirmed && !booked.contains(&**trade) {
-            let message = format!("{}: {trade} is confirmed, but was not executed.", who(op));
+            let message = format!("{}: {trade} is confirmed, but was not executed.", which(op));
             anomalies.push(anomaly("not-executed", Some(trade), message, &[op]));
         }
     }

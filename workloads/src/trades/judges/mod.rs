@@ -7,6 +7,7 @@ mod ledgers;
 mod waiting_lists;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 pub(super) use answers::Answers;
 pub(super) use copies::Copies;
@@ -15,14 +16,11 @@ pub(super) use ledgers::Ledgers;
 use ordeal_checkers::{FINAL_READS, Phases};
 use ordeal_core::{Anomaly, EventKind, Finding, History, Key, Operation, Verdict};
 use serde::Deserialize;
-use serde_json::Value;
 pub(super) use waiting_lists::WaitingLists;
 
 use super::Details;
 use super::answers::{Answer, Status};
-
-/// How many anomalies of one name are told; the rest are counted.
-const TOLD: usize = 20;
+use crate::report::{self, Report, node, result};
 
 /// What was asked and said of one trade.
 #[derive(Default)]
@@ -76,17 +74,6 @@ fn trade_of<'a>(op: &Operation<'a>) -> Option<&'a str> {
     }
 }
 
-/// The result of an operation that succeeded.
-///
-/// # Errors
-/// Why it cannot be read.
-fn result<'h, T: Deserialize<'h>>(op: &Operation<'h>) -> Result<Option<T>, String> {
-    let Some(value) = op.output() else { return Ok(None) };
-    T::deserialize(value)
-        .map(Some)
-        .map_err(|e| format!("#{}: `{}` answers otherwise: {e}", op.index(), op.f()))
-}
-
 /// What each node answered to `f` in the final reads, first answers only, and what could not be read.
 fn finals<'a, T: Deserialize<'a>>(
     history: &'a History,
@@ -106,44 +93,25 @@ fn finals<'a, T: Deserialize<'a>>(
     (found, unread)
 }
 
-/// The node that was asked.
-fn node<'a>(op: &Operation<'a>) -> &'a str {
-    op.invoke.node.as_deref().unwrap_or("?")
-}
-
-/// `` `read` #12 by client 3 at n2 ``.
-fn who(op: &Operation<'_>) -> String {
-    format!("`{}` #{} by client {} at {}", op.f(), op.index(), op.process(), node(op))
-}
-
 /// An anomaly that these operations show.
-fn anomaly(name: &str, trade: Option<&str>, message: String, ops: &[&Operation<'_>]) -> Anomaly {
-    let mut events: Vec<u64> = ops.iter().flat_map(|op| op.events()).collect();
-    events.dedup();
-    let key = trade.map(|trade| Key::Text(trade.to_owned()));
-    Anomaly { name: name.to_owned(), message, key, events, details: Value::Null }
+fn anomaly(name: &str, trade: Option<&str>, message: impl Display, ops: &[&Operation<'_>]) -> Anomaly {
+    report::anomaly(name, trade.map(|trade| Key::Text(trade.to_owned())).as_ref(), ops, message)
 }
 
-/// What a judge found, at most [`TOLD`] of each name; else `otherwise`, unless something could not be read.
+/// What a judge found; else `otherwise`, unless something could not be read.
 fn conclude(name: &str, anomalies: Vec<Anomaly>, unread: &[String], otherwise: (Verdict, String)) -> Finding {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    let mut told = Vec::new();
-    for anomaly in anomalies {
-        let count = counts.entry(anomaly.name.clone()).or_default();
-        *count += 1;
-        if *count <= TOLD {
-            told.push(anomaly);
-        }
+    let mut report = Report::default();
+    anomalies.into_iter().for_each(|anomaly| report.add(anomaly));
+    if let Some(first) = unread.first() {
+        report.undecided(format!("{} answers could not be read; {first}", unread.len()));
     }
-    let (verdict, summary) = if !counts.is_empty() {
-        let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{count} × {name}")).collect();
-        (Verdict::Invalid, counts.join(", "))
-    } else if let Some(first) = unread.first() {
-        (Verdict::Unknown, format!("{} answers could not be read; {first}", unread.len()))
-    } else {
-        otherwise
-    };
-    Finding { anomalies: told, ..Finding::new(name, verdict, summary) }
+    match otherwise {
+        (Verdict::Unknown, why) => {
+            report.undecided(why);
+            report.finding(name, "not all could be judged".to_owned(), false)
+        }
+        (verdict, judged) => report.finding(name, judged, verdict == Verdict::Vacuous),
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use ordeal_checkers::{FINAL_READS, Phases};
 use ordeal_core::{Checker, Finding, History, Operation, Verdict, judge_operations};
 
 use super::super::answers::WaitingList;
-use super::{anomaly, conclude, result, who};
+use super::{anomaly, conclude};
+use crate::report::{result, which};
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,11 +44,11 @@ fn judge(history: &History, operations: &[Operation<'_>]) -> Finding {
             let trade = Some(&*entry.correlation_id);
             if entry.age_ms > list.expiry_ms + SLACK_MS {
                 let message =
-                    format!("{}: {entry:?}, but {} ms is as long as it may.", who(op), list.expiry_ms);
+                    format!("{}: {entry:?}, but {} ms is as long as it may.", which(op), list.expiry_ms);
                 anomalies.push(anomaly("entry-too-old", trade, message, &[op]));
             }
             if is_final {
-                let message = format!("{}: {entry:?} still waits in the end.", who(op));
+                let message = format!("{}: {entry:?} still waits in the end.", which(op));
                 anomalies.push(anomaly("entry-leaked", trade, message, &[op]));
             }
         }
