@@ -59,7 +59,8 @@ fn directory(args: &AuditArgs) -> anyhow::Result<PathBuf> {
     });
     fs::create_dir_all(&dir).map_err(|e| UsageError(format!("{}: {e}", dir.display())))?;
     let file = dir.join("audit.json");
-    let settings = serde_json::json!({ "for_ms": args.duration.as_millis() as u64 });
+    // Runs of sound targets are named by the place of their faults among these.
+    let settings = serde_json::json!({ "for_ms": args.duration.as_millis() as u64, "faults": args.faults });
     match fs::read_to_string(&file) {
         Ok(before)
             if serde_json::from_str(&before).is_ok_and(|before: serde_json::Value| before == settings) => {}
