@@ -173,6 +173,11 @@ impl Convergence {
                 {
                     None
                 }
+                // A list of records, some of which hold what was written.
+                (Form::Whole(_), Value::Array(records)) if records.iter().all(Value::is_array) => {
+                    let others = records.iter().filter(|record| !holds(record, late)).cloned();
+                    Some(Form::Whole(Atom::from(&Value::Array(others.collect()))))
+                }
                 (Form::Whole(value), _) if late.contains(&value) => None,
                 (form, _) => Some(form),
             }
@@ -252,6 +257,11 @@ impl Convergence {
         finding.anomalies = anomalies;
         finding
     }
+}
+
+/// Whether a record holds something that was written.
+fn holds(record: &Value, written: &BTreeSet<Atom>) -> bool {
+    record.as_array().into_iter().flatten().any(|field| written.contains(&Atom::from(field)))
 }
 
 /// An answer, ready for comparison.

@@ -11,6 +11,7 @@ mod common;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use common::{ordeal, output, sandbox, stderr, stdout};
@@ -105,20 +106,25 @@ fn an_audit_tells_bugs_from_sound_targets_and_goes_on_where_it_stood() {
 fn a_node_that_is_short_of_memory_ends_without_a_panic() {
     let dir = tempfile::tempdir().unwrap();
     let mut ended_early = 0;
-    for mb in (16..).step_by(8) {
+    for mb in (16..).step_by(2) {
         let node = "ulimit -v $1; shift; exec \"$@\"";
         let mut command = Command::new("sh");
         command.args(["-c", node, "sh", &(mb * 1024).to_string(), env!("CARGO_BIN_EXE_ordeal"), "node"]);
         command.args(["quorum-reads-writes", "--id", "n1", "--listen", "127.0.0.1:0", "--peers"]);
         command.args(["n1=127.0.0.1:1", "--data-dir", dir.path().to_str().unwrap()]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let (say, said) = std::sync::mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| say.send(line)));
         let mut serves = false;
-        for line in lines {
-            assert!(!line.contains("panicked"), "with {mb} MB: {line}");
-            serves = line.contains("serving");
-            if serves {
-                break;
+        while !serves {
+            match said.recv_timeout(Duration::from_secs(60)) {
+                Ok(line) => {
+                    assert!(!line.contains("panicked"), "with {mb} MB: {line}");
+                    serves = line.contains("serving");
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("with {mb} MB it neither serves nor ends"),
             }
         }
         child.kill().unwrap();

@@ -74,22 +74,25 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
     at == a.len() && at == b.len()
 }
 
+/// How a node ends that could not be started, as any error of this program does.
+const NOT_STARTED: i32 = 4;
+
 /// Runs a node's future to its end.
 pub(crate) fn block_on(node: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     runtime()?.block_on(node)
 }
 
-/// The threads of a node. Where there is no room for them tokio panics; a node that is short of memory says so, and
-/// ends.
+/// The threads of a node. Where there is no room for all of them tokio panics, and waits for ever for those that it
+/// has; a node that is short of memory says so, and ends.
 fn runtime() -> anyhow::Result<Runtime> {
     let hook = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
-    let started = panic::catch_unwind(Runtime::new);
+    panic::set_hook(Box::new(|_| {
+        tracing::error!("cannot start the async runtime: the system has no room for its threads");
+        std::process::exit(NOT_STARTED);
+    }));
+    let started = Runtime::new();
     panic::set_hook(hook);
-    match started {
-        Ok(runtime) => runtime.context("cannot start the async runtime"),
-        Err(_) => anyhow::bail!("cannot start the async runtime: the system has no room for its threads"),
-    }
+    started.context("cannot start the async runtime")
 }
 
 /// Where a node listens.

@@ -20,6 +20,7 @@ use ordeal_core::{Checker, EachThread, Generator, Key, Op, Plan, Sequence, Workl
 use serde_json::{Value, json};
 
 use crate::NotMine;
+use answers::Rule;
 use judges::{Availability, Conflicts, Levels, Sessions};
 use load::Load;
 
@@ -39,6 +40,14 @@ pub const CONVERGENCE_MS: u64 = 3_000;
 /// The SKU of this number.
 fn sku(n: u64) -> String {
     if n.is_multiple_of(2) { format!("m{n}") } else { format!("{PRIORITY_PREFIX}{n}") }
+}
+
+/// How stock-takes of this SKU are resolved.
+fn rule(sku: &str) -> Rule {
+    match sku.starts_with(PRIORITY_PREFIX) {
+        true => Rule::Priority { warehouse: PRIORITY_WAREHOUSE.to_owned() },
+        false => Rule::Merge,
+    }
 }
 
 /// An operation.

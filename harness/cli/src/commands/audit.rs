@@ -179,6 +179,8 @@ impl Audit {
             .stderr(log)
             // Not interrupted by the terminal: told by this process, once.
             .process_group(0)
+            // If the audit ends with an error, its runs end with it.
+            .kill_on_drop(true)
             .spawn()
             .context("cannot start this program")?;
         let pid = child.id().map(|pid| Pid::from_raw(pid as i32));

@@ -131,8 +131,12 @@ impl Store {
     }
 
     /// The requests that were accepted and are not finished, so many at most.
-    pub(crate) fn unfinished(&self, limit: usize) -> Result<Vec<(Request, Id)>, StoreError> {
-        self.reading()?.unfinished(limit)
+    pub(crate) fn unfinished(
+        &self,
+        after: Option<&(Request, Id)>,
+        limit: usize,
+    ) -> Result<Vec<(Request, Id)>, StoreError> {
+        self.reading()?.unfinished(after, limit)
     }
 
     /// The ledger from this line on, so many at most.

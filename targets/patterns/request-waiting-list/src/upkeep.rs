@@ -44,11 +44,14 @@ async fn expire(coordinator: Arc<Coordinator>) {
     }
 }
 
-/// Takes up unfinished requests: those of before a restart, and those whose time was up.
+/// Takes up unfinished requests in turn: those of before a restart, and those whose time was up. Some may stay
+/// unfinished for as long as a node is away, and must not keep others from theirs.
 async fn resume(coordinator: Arc<Coordinator>) {
+    let mut after = None;
     loop {
-        match coordinator.desk.cluster.store.unfinished(RESUMED_MAX) {
+        match coordinator.desk.cluster.store.unfinished(after.as_ref(), RESUMED_MAX) {
             Ok(requests) => {
+                after = requests.last().filter(|_| requests.len() == RESUMED_MAX).cloned();
                 let resumed = requests
                     .into_iter()
                     .map(|(request, trade)| Arc::clone(&coordinator).resume(request, trade));

@@ -142,7 +142,7 @@ impl Cache {
         match self.lessor.post::<Granted>(DATABASE, LEASE, message).await {
             Ok(Some(session)) => {
                 let from = if self.bug == Some(Bug::LeaseFromAnswer) { self.clock.now() } else { asked };
-                self.copies().granted(session, from);
+                self.copies().granted(session, ask.session, from);
                 true
             }
             Ok(None) => {

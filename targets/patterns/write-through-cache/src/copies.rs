@@ -56,8 +56,12 @@ impl Copies {
         self.session.map(|session| session.number)
     }
 
-    /// The database granted this session, or renewed it, when it was asked at this time or later.
-    pub(crate) fn granted(&mut self, number: u64, asked: Duration) {
+    /// The database granted this session, when it was asked at this time or later by a cache under that session. If that
+    /// has ended in the meantime, what was forgotten with it is not brought back by the answer.
+    pub(crate) fn granted(&mut self, number: u64, under: Option<u64>, asked: Duration) {
+        if self.session() != under {
+            return;
+        }
         let is_new = self.session() != Some(number);
         if is_new && self.bug != Some(Bug::MissedInvalidationsKept) {
             self.matches.clear();

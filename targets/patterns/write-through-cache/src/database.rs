@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use ordeal_kit::{ApiError, Id, PeerClient, encode};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::bugs::Bug;
@@ -24,6 +25,8 @@ use crate::store::{Store, StoreError};
 
 /// Matches that can be written at the same time.
 const TURNS: usize = 64;
+/// Writes that are under way or wait for their turn.
+const WRITES_MAX: usize = 1_024;
 /// The pause before a cache that did not confirm is told again.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -37,6 +40,8 @@ pub(crate) struct Database {
     nodes: usize,
     /// One write of a match at a time; matches may share a turn.
     turns: [tokio::sync::Mutex<()>; TURNS],
+    /// Writes under way or waiting for their turn, also those that nobody waits for any more.
+    places: Arc<Semaphore>,
     bug: Option<Bug>,
 }
 
@@ -49,7 +54,8 @@ impl Database {
         bug: Option<Bug>,
     ) -> Self {
         let turns = std::array::from_fn(|_| tokio::sync::Mutex::default());
-        Database { store, clock, leases: Mutex::new(leases), peers, nodes, turns, bug }
+        let places = Arc::new(Semaphore::new(WRITES_MAX));
+        Database { store, clock, leases: Mutex::new(leases), peers, nodes, turns, places, bug }
     }
 
     fn leases(&self) -> MutexGuard<'_, Leases> {
@@ -68,8 +74,9 @@ impl Database {
 
     /// Grants a lease, if the session that is to be renewed is not over.
     pub(crate) fn lease(&self, ask: &AskLease) -> Granted {
-        let now = self.clock.now();
         let mut leases = self.leases();
+        // After the lock, as everywhere: what was decided while a thread waited for it was decided earlier.
+        let now = self.clock.now();
         match ask.session {
             None => Some(leases.begin(ask.cache, now)),
             Some(session) => leases.renew(ask.cache, session, now).then_some(session),
@@ -88,10 +95,14 @@ impl Database {
         self.store.events(&ask.of, ask.from, ask.limit)
     }
 
-    /// Writes a score. It is done to the end even if whoever asked has gone.
+    /// Writes a score. It is done to the end even if whoever asked has gone; so many at a time.
     pub(crate) async fn write(self: &Arc<Self>, ask: AskWrite) -> Result<Result<Found, Refusal>, StoreError> {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Ok(Err(Refusal::Busy)) };
         let database = Arc::clone(self);
-        let writing = tokio::spawn(async move { database.write_in_turn(ask).await });
+        let writing = tokio::spawn(async move {
+            let _place = place;
+            database.write_in_turn(ask).await
+        });
         match writing.await.unwrap_or(Err(StoreError::Failed)) {
             Err(StoreError::Busy) => Ok(Err(Refusal::Busy)),
             other => other,
@@ -145,9 +156,12 @@ impl Database {
                 return;
             }
             // Once it is closed it is not renewed: the first time that is said is final.
-            let now = self.clock.now();
-            until = until.min(self.leases().close(holder, now));
-            left = until.saturating_sub(now);
+            let closed_until = {
+                let mut leases = self.leases();
+                leases.close(holder, self.clock.now())
+            };
+            until = until.min(closed_until);
+            left = until.saturating_sub(self.clock.now());
             tokio::time::sleep(AGAIN.min(left)).await;
         }
     }

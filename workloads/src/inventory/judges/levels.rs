@@ -5,7 +5,10 @@
 //! Judged for every read are
 //! - the siblings: those stock-takes, with what was counted, that no other one in the vector had seen;
 //! - the level: what they and the movements that they had not seen make, by the rule of the SKU;
+//! - the rule: that of the contract, for a SKU of this name;
 //! - that equal vectors show equal things, at whichever node.
+//!
+//! And just after a stock-take the level is what was counted.
 //!
 //! And the reads at the end must count every update that was acknowledged before.
 
@@ -17,6 +20,7 @@ use serde::Deserialize;
 use super::updates::{Gathered, Update, Updates};
 use super::{began_after, final_reads};
 use crate::inventory::answers::{Done, Dot, Rule, Sibling, Stock, Vector, contains, number_of, request_id};
+use crate::inventory::rule;
 use crate::report::{Report, told};
 
 const NAME: &str = "levels";
@@ -98,6 +102,7 @@ fn judge_all(operations: &[Operation<'_>], end: Option<(u64, u64)>) -> Finding {
         unread += usize::from(!reads.iter().any(|(op, _)| began_after(op, end)));
         let Some(sku) = Sku::of(key, updates, &gathered, &mut report) else { continue };
         reads_judged += reads.len();
+        sku.counted_levels(&mut report);
         ambiguous += sku.judge(&reads, end, &mut report);
     }
     if unread > 0 && acknowledged > 0 && reads_judged > 0 {
@@ -147,6 +152,16 @@ impl<'g, 'h> Sku<'g, 'h> {
         (!twice).then(|| Sku { key, updates, counts: updates.counts(), books })
     }
 
+    /// Just after a stock-take, which has seen all others that its warehouse knows of, the level is what was counted.
+    fn counted_levels(&self, report: &mut Report) {
+        for (update, done) in self.counts.values().filter(|(update, done)| update.counted != Some(done.level))
+        {
+            report.note("wrong-level", Some(self.key), &[&update.op], || {
+                format!("{} was done, but the level just after it is {}.", told(&update.op), done.level)
+            });
+        }
+    }
+
     /// Judges all reads; answers with how many of them are of a range.
     fn judge(&self, reads: &[(Operation<'h>, Stock)], end: Option<(u64, u64)>, report: &mut Report) -> usize {
         let mut shown: HashMap<String, &(Operation<'h>, Stock)> = HashMap::new();
@@ -163,6 +178,11 @@ impl<'g, 'h> Sku<'g, 'h> {
                         first.1.level,
                         stock.level
                     )
+                });
+            }
+            if stock.rule != rule(&self.key.to_string()) {
+                report.note("wrong-rule", Some(self.key), &[op], || {
+                    format!("{} says that {:?} resolves its stock-takes.", told(op), stock.rule)
                 });
             }
             self.all_were_asked(op, stock, report);

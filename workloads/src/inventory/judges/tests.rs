@@ -1,6 +1,6 @@
 //! Small histories written by hand: valid ones, and one for every anomaly that a judge can name.
 
-use ordeal_core::{Checker, Verdict};
+use ordeal_core::{Checker, Key, Verdict};
 use serde_json::{Value, json};
 
 use super::*;
@@ -52,7 +52,8 @@ const VALID: (Verdict, Vec<String>) = (Verdict::Valid, vec![]);
 /// An update at this node, by a client of its own: its number is the node's in the vector.
 #[allow(clippy::needless_pass_by_value, reason = "it is written as json! where it is called")]
 fn update(f: &'static str, node: &'static str, from: u64, asked: [i64; 2], vector: Value) -> Line {
-    let done = json!({"warehouse": node, "number": vector[node], "vector": vector, "level": 0});
+    // Just after a stock-take it is what was counted; nobody looks at it after a movement.
+    let done = json!({"warehouse": node, "number": vector[node], "vector": vector, "level": asked[0]});
     (1_000 + asked[1] as u64, node, f, json!(asked), from, "ok", done)
 }
 
@@ -99,12 +100,30 @@ fn levels_that_follow_from_the_updates_are_right() {
     // Of n1's count: 7 - 4 + 1; of n2's: 9 + 10 + 1.
     let whole = read("n1", 950, 4, json!({"n1": 2, "n2": 3}), &both());
     assert_eq!(judge(&Levels, &with(lines.clone(), [whole.clone()])), VALID);
-    let mut of_n2 = whole.clone();
-    of_n2.6["rule"] = json!({"kind": "priority", "warehouse": "n2"});
-    of_n2.6["level"] = json!(20);
-    assert_eq!(judge(&Levels, &with(lines.clone(), [of_n2.clone()])), VALID);
-    of_n2.6["level"] = json!(4);
-    assert_eq!(judge(&Levels, &with(lines.clone(), [of_n2])), found("wrong-level"));
+    // That of n1 has priority, though n2 counted less.
+    let lines_of_p = {
+        let mut lines = lines.clone();
+        lines[3] = update("count", "n2", 20, [2, 4], json!({"n2": 2}));
+        lines
+    };
+    let of_p = |level| {
+        let siblings = [both()[0].clone(), sibling("n2", 4, 2, &json!({"n2": 2}))];
+        let mut read = read("n1", 950, level, json!({"n1": 2, "n2": 3}), &siblings);
+        read.6["rule"] = json!({"kind": "priority", "warehouse": "n1"});
+        let mut history = with(lines_of_p.clone(), [read]);
+        history.events.iter_mut().filter(|event| event.key.is_some()).for_each(|event| {
+            event.key = Some(Key::Text("p1".to_owned()));
+        });
+        history
+    };
+    assert_eq!(judge(&Levels, &of_p(4)), VALID);
+    assert_eq!(judge(&Levels, &of_p(13)), found("wrong-level"), "by the rule of other SKUs");
+    let mut other_rule = whole.clone();
+    other_rule.6["rule"] = json!({"kind": "priority", "warehouse": "n1"});
+    assert_eq!(judge(&Levels, &with(lines.clone(), [other_rule])), found("wrong-rule"));
+    let mut miscounted = lines.clone();
+    miscounted[1].6["level"] = json!(8);
+    assert_eq!(judge(&Levels, &with(miscounted, [whole.clone()])), found("wrong-level"));
     let early = read("n2", 25, 9, json!({"n2": 2}), &both()[1..]);
     assert_eq!(judge(&Levels, &with(lines.clone(), [whole, early])), VALID);
     assert_eq!(judge(&Levels, &history(&lines)).0, Verdict::Vacuous, "nothing was read");

@@ -134,7 +134,8 @@ impl<'a> Trade<'a> {
         let has = |copy: &Option<&Copy>| {
             copy.is_some_and(|c| c.status >= Status::Confirmed && c.details.as_ref() == Some(details))
         };
-        let (node, _, copy, read) = self.copies.iter().find(|(_, _, copy, _)| !has(copy))?;
+        let mut since = self.copies.iter().filter(|(_, _, _, read)| op.ret < read.call);
+        let (node, _, copy, read) = since.find(|(_, _, copy, _)| !has(copy))?;
         let held = copy.map_or(Status::None, |copy| copy.status);
         let message =
             format!("{} is confirmed in {}, but {held:?} at {node} in the end.", self.name, which(op));

@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ordeal_core::{Anomaly, Checker, Finding, History, Operation, Verdict, judge_operations};
+use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Operation, Verdict, judge_operations};
 
 use super::super::answers::{Copies, Ledger, Status};
-use super::{anomaly, conclude, finals};
+use super::{anomaly, conclude, finals, trade_of};
 use crate::report::which;
 
 /// The judge.
@@ -37,11 +37,14 @@ impl Ledgers {
         let (copies, also_unread) = finals::<Copies>(history, operations, "copies");
         unread.extend(also_unread);
         let (mut anomalies, mut lines) = (Vec::new(), 0);
+        // An attempt of unknown outcome may come late, between a node's copies and its ledger.
+        let open: BTreeSet<&str> =
+            operations.iter().filter(|op| op.kind() == EventKind::Info).filter_map(trade_of).collect();
         for (node, (ledger, op)) in &ledgers {
             lines += ledger.bookings.len();
             anomalies.extend(repeated(ledger, op));
             if let Some((copies, _)) = copies.get(node) {
-                anomalies.extend(compared(ledger, copies, op));
+                anomalies.extend(compared(ledger, copies, &open, op));
             }
         }
         let otherwise = if ledgers.len() < self.nodes || copies.len() < self.nodes {
@@ -77,8 +80,8 @@ fn repeated(ledger: &Ledger, op: &Operation<'_>) -> Vec<Anomaly> {
     anomalies
 }
 
-/// A ledger and what the same node had, just before, of each trade.
-fn compared(ledger: &Ledger, copies: &Copies, op: &Operation<'_>) -> Vec<Anomaly> {
+/// A ledger and what the same node had, just before, of each trade. `open`: trades with attempts of unknown outcome.
+fn compared(ledger: &Ledger, copies: &Copies, open: &BTreeSet<&str>, op: &Operation<'_>) -> Vec<Anomaly> {
     let mut anomalies = Vec::new();
     let mut booked = BTreeSet::new();
     for booking in &ledger.bookings {
@@ -86,6 +89,9 @@ fn compared(ledger: &Ledger, copies: &Copies, op: &Operation<'_>) -> Vec<Anomaly
         booked.insert(trade);
         let copy = copies.copies.get(trade).filter(|copy| copy.status >= Status::Confirmed);
         let details = copy.and_then(|copy| copy.details.as_ref());
+        if details.is_none() && open.contains(trade) {
+            continue;
+        }
         if details.is_none_or(|d| (d.volume, &d.counterparty) != (booking.volume, &booking.counterparty)) {
             let message = format!("{}: {booking:?} was executed, but the node has {details:?}.", which(op));
             anomalies.push(anomaly("executed-otherwise", Some(trade), message, &[op]));

@@ -1,5 +1,7 @@
 //! The tables of the store, and how rows are read and written.
 
+use std::ops::Bound;
+
 use ordeal_kit::Id;
 use redb::{Database, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::Serialize;
@@ -81,10 +83,17 @@ impl Reading {
         Ok(copies)
     }
 
-    pub(super) fn unfinished(&self, limit: usize) -> Result<Vec<(Request, Id)>, StoreError> {
+    /// Unfinished requests in order, after this one; `None`: from the first one on.
+    pub(super) fn unfinished(
+        &self,
+        after: Option<&(Request, Id)>,
+        limit: usize,
+    ) -> Result<Vec<(Request, Id)>, StoreError> {
         let table = self.0.open_table(UNFINISHED).map_err(database_error)?;
+        let after = after.map(|(request, trade)| (*request == Request::Settlement, trade.as_str()));
+        let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         let mut requests = Vec::new();
-        for row in table.iter().map_err(database_error)?.take(limit) {
+        for row in table.range::<(bool, &str)>(range).map_err(database_error)?.take(limit) {
             let (row, ()) = row.map(|(key, value)| (key, value.value())).map_err(database_error)?;
             let (settlement, trade) = row.value();
             let request = if settlement { Request::Settlement } else { Request::Trade };

@@ -18,7 +18,7 @@ fn standing(sequence: u64) -> Standing {
 /// With session 7, granted at 0.
 fn copies(bug: Option<Bug>) -> Copies {
     let mut copies = Copies::new(TERMS, bug);
-    copies.granted(7, ms(0));
+    copies.granted(7, None, ms(0));
     copies
 }
 
@@ -35,7 +35,7 @@ fn a_copy_is_served_while_the_lease_lasts() {
     assert_eq!(sequence(&copies, 0), None);
     copies.fill(&of(), standing(1), 7);
     assert_eq!((sequence(&copies, 949), sequence(&copies, 950)), (Some(1), None));
-    copies.granted(7, ms(900));
+    copies.granted(7, Some(7), ms(900));
     assert_eq!(sequence(&copies, 1_849), Some(1), "it was renewed");
     copies.end();
     assert_eq!(sequence(&copies, 950), None);
@@ -66,7 +66,7 @@ fn nothing_is_kept_from_one_session_to_the_next() {
         let mut copies = copies(bug);
         copies.fill(&of(), standing(1), 7);
         copies.end();
-        copies.granted(8, ms(100));
+        copies.granted(8, None, ms(100));
         assert_eq!(sequence(&copies, 101), kept);
         copies.fill(&of(), standing(9), 7);
         assert_eq!(sequence(&copies, 101), kept, "it was asked for under the session before");
@@ -83,4 +83,8 @@ fn with_too_many_matches_it_begins_anew() {
     assert_eq!(copies.session(), Some(7), "that one is known already");
     copies.fill(&of(), standing(1), 7);
     assert_eq!(copies.session(), None);
+    copies.granted(7, Some(7), ms(1));
+    assert_eq!(copies.session(), None, "the answer to a renewal that was under way brings nothing back");
+    copies.granted(8, None, ms(2));
+    assert_eq!(copies.session(), Some(8));
 }

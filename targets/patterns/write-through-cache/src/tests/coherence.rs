@@ -191,7 +191,8 @@ impl World {
             Message::Granted { cache, session, asked } if born == self.born[cache] => match session {
                 // Of the answers that a cache waits for there is one at a time: it must be the latest question.
                 Some(session) if self.waits_for_lease(cache, session) => {
-                    self.copies[cache].granted(session, asked);
+                    let under = self.copies[cache].session();
+                    self.copies[cache].granted(session, under, asked);
                 }
                 Some(_) => {}
                 None => self.copies[cache].end(),
