@@ -659,6 +659,40 @@ fn a_replica_that_differs_is_named_with_the_difference() {
     assert!(message.ends_with("n2 lacks a8 and has a7 = 0 instead of 7."), "{message}");
 }
 
+/// A write whose outcome nobody knows may come between two final reads: then it is not known whether nodes differ.
+#[test]
+fn a_record_of_a_write_that_may_have_come_late_accuses_nobody() {
+    let step = |node: &'static str, f: &'static str, begin: u64, kind, input: Value, output: Value| Step {
+        process: begin,
+        node: Some(node),
+        f,
+        input,
+        begin,
+        effect: begin,
+        end: begin + 1,
+        kind,
+        output,
+    };
+    let late = json!([2, 1, "g2"]);
+    let stream = |last: &Value| json!([[1, [1, 1, "g1"], "g1"], [2, last, last[2]]]);
+    let before = json!([[1, [1, 1, "g1"], "g1"]]);
+    let verdict = |longer: Value, written: &Value| {
+        let steps = [
+            step("n1", "goal", 1, EventKind::Info, written.clone(), Value::Null),
+            step("n1", "events", 10, EventKind::Ok, Value::Null, before.clone()),
+            step("n2", "events", 12, EventKind::Ok, Value::Null, longer),
+        ];
+        Convergence::new(["events"]).check(&history(&steps, &[(5, "final-reads")])).verdict
+    };
+    assert_eq!(verdict(before.clone(), &late), Verdict::Valid);
+    assert_eq!(verdict(stream(&late), &late), Verdict::Unknown);
+    assert_eq!(
+        verdict(stream(&json!([2, 1, "g9"])), &late),
+        Verdict::Invalid,
+        "another goal was acknowledged"
+    );
+}
+
 /// Any value, with a liking for the awkward.
 fn any_value(rng: &mut Rng, depth: u32) -> Value {
     match rng.below(if depth == 0 { 10 } else { 13 }) {
