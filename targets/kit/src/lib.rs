@@ -1,6 +1,6 @@
 //! What every reference node needs and no pattern is about: bounded request bodies, bounded
 //! concurrency, honest errors, validated ids, an HTTP client for the node's peers, the arguments that all
-//! nodes take, the list of planted defects, and a clean shutdown.
+//! nodes take, the list of planted defects, a store with group commit, and a clean shutdown.
 //!
 //! Invariants:
 //! - every error a client sees is JSON, `{"error": "<reason>", "definite": <bool>}`, and `definite` is
@@ -17,6 +17,7 @@ mod limit;
 mod node;
 mod peers;
 mod serve;
+pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ordeal_kit::store::StoreError;
 use ordeal_kit::{ApiError, Id};
 use tokio::time::{Instant, timeout_at};
 
@@ -21,7 +22,7 @@ use crate::protocol::{
 };
 use crate::repair::Repairs;
 use crate::replicas::{Parcel, Query, Replicas};
-use crate::store::{Counter, Set, StoreError};
+use crate::store::{Counter, Set};
 
 /// How often a read proposes before it gives up on entries that keep arriving.
 const ROUNDS_MAX: usize = 64;
@@ -104,7 +105,7 @@ impl Coordinator {
             Counter::After(floor)
         };
         let issue = self.replicas.store.issue(patient.clone(), request_id, text.clone(), counter);
-        let cell = timeout_at(deadline, issue).await.map_err(|_| own_store_late())?.map_err(not_known)?;
+        let cell = timeout_at(deadline, issue).await.map_err(|_| own_store_late())??;
         if cell.text != text {
             // Another request with this id was quicker.
             return Err(ApiError::conflict(format!("{} was used for another text", cell.request_id)));
@@ -238,7 +239,7 @@ impl Coordinator {
     /// Stores the update here, then on a write quorum.
     async fn store_everywhere(&self, update: Update, deadline: Instant) -> Result<(), ApiError> {
         let stored = timeout_at(deadline, self.replicas.store.update(update.clone())).await;
-        stored.map_err(|_| own_store_late())?.map_err(not_known)?;
+        stored.map_err(|_| own_store_late())??;
         self.replicate(update, vec![(self.replicas.own, ())], deadline).await
     }
 
@@ -277,16 +278,6 @@ fn wall_clock_us() -> u64 {
 #[allow(clippy::needless_pass_by_value, reason = "the signature map_err asks for")]
 fn not_done(why: StoreError) -> ApiError {
     ApiError::unavailable(why.to_string())
-}
-
-/// The own store failed a change.
-#[allow(clippy::needless_pass_by_value, reason = "the signature map_err asks for")]
-fn not_known(why: StoreError) -> ApiError {
-    match why {
-        StoreError::Busy => ApiError::busy(why.to_string()),
-        StoreError::Stopped => ApiError::unavailable(why.to_string()),
-        _ => ApiError::internal(why.to_string()),
-    }
 }
 
 fn own_store_late() -> ApiError {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ordeal_kit::store::StoreError;
+
 use crate::replicas::{Parcel, ReplicaError, Replicas};
-use crate::store::{Hint, StoreError};
+use crate::store::Hint;
 
 /// How long a replica may take before it gets a hint instead.
 const HINT_AFTER: Duration = Duration::from_millis(300);

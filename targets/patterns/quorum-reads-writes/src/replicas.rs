@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
+use ordeal_kit::store::StoreError;
 use ordeal_kit::{Id, PeerClient, PeerError, encode};
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::{Entries, Register, Update};
-use crate::store::{Digest, Set, Store, StoreError};
+use crate::store::{Digest, Set, Store};
 
 /// Asks for a summary.
 pub(crate) const QUERY: &str = "/internal/query";

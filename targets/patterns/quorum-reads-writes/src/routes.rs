@@ -6,6 +6,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json as Answer, Router};
+use ordeal_kit::store::StoreError;
 use ordeal_kit::{ApiError, Id, InFlight, Json, Path, Query, strict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use crate::coordinator::Coordinator;
 use crate::protocol::{Entry, Kind, Register, Update, Version};
 use crate::replicas::{self, Holding, Offer, Stored, take_offer};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// The longest body of a client.
 pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;

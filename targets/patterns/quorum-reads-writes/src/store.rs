@@ -1,68 +1,22 @@
-//! A replica's durable state: one redb file, one writer thread.
+//! A replica's durable state ([`ordeal_kit::store`]).
 //!
-//! Invariants:
-//! - what a reader sees is on disk (redb shows a commit only after its fsync), so what a replica answers
-//!   it still holds after a crash;
-//! - a change is acknowledged after the commit that holds it; all changes queued meanwhile share the next
-//!   commit (group commit);
-//! - a patient's summary only moves to newer versions, the entries only grow;
-//! - the queue of the writer is bounded; a full queue is an answer ([`StoreError::Busy`]), not a wait.
+//! Invariants, besides those of the kit's store:
+//! - what a replica answers is on disk, so it still holds it after a crash;
+//! - a patient's summary only moves to newer versions, the entries only grow.
 
 mod tables;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use ordeal_kit::Id;
-use redb::{Database, Durability, ReadableDatabase};
+use ordeal_kit::store::{Answers, Storage, StoreError, StoreFile, Writer};
+use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::protocol::{Cell, Entries, Entry, Register, Update, VersionOrder};
 use tables::{Reading, Writing};
-
-/// Changes that may wait for the writer.
-const QUEUE_MAX: usize = 4096;
-/// Changes in one commit.
-const BATCH_MAX: usize = 1024;
-/// How long an acknowledged change may stay in memory under the bug `ack-before-sync`.
-const LAZY_SYNC: Duration = Duration::from_millis(500);
-/// What redb may cache. Nodes are small and many.
-const CACHE_BYTES: usize = 16 << 20;
-
-/// Why the store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StoreError {
-    /// The writer's queue is full; nothing was done.
-    #[error("the store's queue is full")]
-    Busy,
-    /// The writer has ended; nothing was done.
-    #[error("the store has stopped")]
-    Stopped,
-    /// The writer failed on this change, or ended before it; it may be stored or not.
-    #[error("the store failed")]
-    Failed,
-    /// The database.
-    #[error("database: {0}")]
-    Database(Box<redb::Error>),
-    /// A row that is not what this program writes.
-    #[error("a row of the store is damaged: {0}")]
-    Row(#[from] serde_json::Error),
-    /// The directory holds another node's state.
-    #[error("the data directory belongs to node {found}, not {expected}")]
-    OtherNode {
-        /// Whose it is.
-        found: String,
-        /// Who tried to open it.
-        expected: String,
-    },
-    /// The directory.
-    #[error("data directory: {0}")]
-    Directory(#[from] std::io::Error),
-}
 
 /// How a new version's counter is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +68,7 @@ pub(crate) struct Hint {
     pub(crate) update: Update,
 }
 
+#[derive(Debug)]
 enum Change {
     Update(Update, oneshot::Sender<()>),
     Issue { patient: Id, request_id: Id, text: String, counter: Counter, done: oneshot::Sender<Cell> },
@@ -124,31 +79,17 @@ enum Change {
 /// An open store. Dropping it ends the writer and closes the file.
 #[derive(Debug)]
 pub(crate) struct Store {
-    database: Arc<Database>,
-    changes: Option<SyncSender<Change>>,
-    writer: Option<JoinHandle<()>>,
-    running: watch::Receiver<()>,
+    storage: Storage<Change>,
 }
 
 impl Store {
     /// Opens the store in the directory, which is created if need be.
     pub(crate) fn open(directory: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(directory)?;
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES);
-        let database = builder.create(directory.join("replica.redb")).map_err(database_error)?;
-        tables::prepare(&database, &options.node)?;
-        let database = Arc::new(database);
-        let (changes, queue) = sync_channel(QUEUE_MAX);
-        let (alive, running) = watch::channel(());
-        let writing = Arc::clone(&database);
-        let writer = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
-            if let Err(why) = write_all(&writing, &queue, &options) {
-                tracing::error!(%why, "the store cannot be written");
-            }
-            drop(alive);
-        })?;
-        Ok(Store { database, changes: Some(changes), writer: Some(writer), running })
+        let node = options.node.clone();
+        let file = StoreFile { directory, name: "replica.redb", node: &node, lazy: options.lazy_sync };
+        let prepare = |transaction: &WriteTransaction| Writing::open(transaction).map(drop);
+        let (storage, ()) = Storage::open(file, Changes { options }, prepare)?;
+        Ok(Store { storage })
     }
 
     /// The summary, and what the request id led to.
@@ -183,7 +124,7 @@ impl Store {
 
     /// Stores the update durably.
     pub(crate) async fn update(&self, update: Update) -> Result<(), StoreError> {
-        self.change(|done| Change::Update(update, done)).await
+        self.storage.change(|done| Change::Update(update, done)).await
     }
 
     /// Issues a version for the request and stores the summary durably; if the request has one already,
@@ -195,133 +136,72 @@ impl Store {
         text: String,
         counter: Counter,
     ) -> Result<Cell, StoreError> {
-        self.change(|done| Change::Issue { patient, request_id, text, counter, done }).await
+        self.storage.change(|done| Change::Issue { patient, request_id, text, counter, done }).await
     }
 
     /// Keeps a hint durably.
     pub(crate) async fn hint(&self, hint: Hint) -> Result<(), StoreError> {
-        self.change(|done| Change::Hint(hint, done)).await
+        self.storage.change(|done| Change::Hint(hint, done)).await
     }
 
     /// Forgets a hint.
     pub(crate) async fn drop_hint(&self, number: u64) -> Result<(), StoreError> {
-        self.change(|done| Change::DropHint(number, done)).await
+        self.storage.change(|done| Change::DropHint(number, done)).await
     }
 
     /// Completes when the writer has ended: nothing can be stored any more.
     pub(crate) fn failed(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut running = self.running.clone();
-        async move { while running.changed().await.is_ok() {} }
+        self.storage.failed()
     }
 
     fn reading(&self) -> Result<Reading, StoreError> {
-        Ok(Reading(self.database.begin_read().map_err(database_error)?))
-    }
-
-    async fn change<T>(&self, change: impl FnOnce(oneshot::Sender<T>) -> Change) -> Result<T, StoreError> {
-        let (done, answer) = oneshot::channel();
-        let changes = self.changes.as_ref().ok_or(StoreError::Stopped)?;
-        changes.try_send(change(done)).map_err(|why| match why {
-            TrySendError::Full(_) => StoreError::Busy,
-            TrySendError::Disconnected(_) => StoreError::Stopped,
-        })?;
-        answer.await.map_err(|_| StoreError::Failed)
+        self.storage.read().map(Reading)
     }
 }
 
-impl Drop for Store {
-    fn drop(&mut self) {
-        self.changes = None;
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
-            tracing::error!("the store's writer panicked");
+/// Writes what others ask for.
+struct Changes {
+    options: StoreOptions,
+}
+
+impl Writer for Changes {
+    type Change = Change;
+
+    fn write(
+        &mut self,
+        transaction: &WriteTransaction,
+        changes: Vec<Change>,
+        answers: &mut Answers,
+    ) -> Result<bool, StoreError> {
+        let mut tables = Writing::open(transaction)?;
+        let mut changed = false;
+        for change in changes {
+            changed |= apply(&mut tables, change, &self.options, answers)?;
         }
+        Ok(changed)
     }
 }
 
-fn database_error(why: impl Into<redb::Error>) -> StoreError {
-    StoreError::Database(Box::new(why.into()))
-}
-
-/// The writer: commits batches until the queue is closed. On an error it ends, and with it the node:
-/// what a failed commit left behind is only known after the file is opened again.
-fn write_all(
-    database: &Database,
-    queue: &Receiver<Change>,
-    options: &StoreOptions,
-) -> Result<(), StoreError> {
-    let mut synced = Instant::now();
-    let mut open = true;
-    while open {
-        let mut batch = Vec::new();
-        match queue.recv_timeout(LAZY_SYNC) {
-            Ok(first) => batch.push(first),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => open = false,
-        }
-        batch.extend(queue.try_iter().take(BATCH_MAX - 1));
-        let mut durability = Durability::Immediate;
-        if options.lazy_sync && open && synced.elapsed() < LAZY_SYNC {
-            durability = Durability::None;
-        } else {
-            synced = Instant::now();
-        }
-        if !batch.is_empty() || options.lazy_sync {
-            write_batch(database, batch, durability, options)?;
-        }
-    }
-    Ok(())
-}
-
-type Tell = Box<dyn FnOnce()>;
-
-fn write_batch(
-    database: &Database,
-    batch: Vec<Change>,
-    durability: Durability,
-    options: &StoreOptions,
-) -> Result<(), StoreError> {
-    let mut transaction = database.begin_write().map_err(database_error)?;
-    transaction.set_durability(durability).map_err(database_error)?;
-    let mut changed = options.lazy_sync;
-    let mut answers: Vec<Tell> = Vec::with_capacity(batch.len());
-    {
-        let mut tables = Writing::open(&transaction)?;
-        for change in batch {
-            answers.push(apply(&mut tables, change, options, &mut changed)?);
-        }
-    }
-    if changed {
-        transaction.commit().map_err(database_error)?;
-    } else {
-        // Everything asked for was durable already.
-        transaction.abort().map_err(database_error)?;
-    }
-    for tell in answers {
-        tell();
-    }
-    Ok(())
-}
-
-/// Applies one change; the answer is to be told after the commit. Nobody may be waiting for it.
+/// Applies one change. Whether anything asked for was not there already.
 fn apply(
     tables: &mut Writing<'_>,
     change: Change,
     options: &StoreOptions,
-    changed: &mut bool,
-) -> Result<Tell, StoreError> {
-    Ok(match change {
+    answers: &mut Answers,
+) -> Result<bool, StoreError> {
+    let mut changed = true;
+    match change {
         Change::Update(update, done) => {
-            *changed |= match update {
+            changed = match update {
                 Update::Summary { patient, cell } => tables.put_summary(&patient, &cell, options.order)?,
                 Update::Entries { patient, entries } => tables.merge(&patient, &entries)?,
             };
-            tell(done, ())
+            answers.add(done, ());
         }
         Change::Issue { patient, request_id, text, counter, done } => {
             if let Some(known) = tables.known(&patient, &request_id)? {
-                return Ok(tell(done, known));
+                answers.add(done, known);
+                return Ok(false);
             }
             let held = tables.summary(&patient)?.map_or(0, |cell| cell.version.counter);
             let counter = match counter {
@@ -330,26 +210,19 @@ fn apply(
             };
             let version = crate::protocol::Version { counter, node: options.node.clone() };
             let cell = Cell { version, request_id, text };
-            *changed |= tables.put_summary(&patient, &cell, options.order)?;
-            tell(done, cell)
+            changed = tables.put_summary(&patient, &cell, options.order)?;
+            answers.add(done, cell);
         }
         Change::Hint(hint, done) => {
             tables.add_hint(&hint)?;
-            *changed = true;
-            tell(done, ())
+            answers.add(done, ());
         }
         Change::DropHint(number, done) => {
             tables.drop_hint(number)?;
-            *changed = true;
-            tell(done, ())
+            answers.add(done, ());
         }
-    })
-}
-
-fn tell<T: 'static>(done: oneshot::Sender<T>, answer: T) -> Tell {
-    Box::new(move || {
-        let _ = done.send(answer);
-    })
+    }
+    Ok(changed)
 }
 
 #[cfg(test)]

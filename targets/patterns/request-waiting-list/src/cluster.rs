@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use ordeal_kit::store::StoreError;
 use ordeal_kit::{Id, PeerClient, PeerError, PeerOptions, encode};
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Confirmation;
-use crate::store::{Fact, Store, StoreError};
+use crate::store::{Fact, Store};
 use crate::trade::{Details, Role, TradeCopy};
 
 /// Asks for a vote: [`OfTrade`], answered with the node's [`TradeCopy`].

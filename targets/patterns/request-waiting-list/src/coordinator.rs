@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ordeal_kit::store::StoreError;
 use ordeal_kit::{ApiError, Id};
 use serde::Serialize;
 use tokio::task::JoinSet;
@@ -18,7 +19,7 @@ use crate::bugs::Bug;
 use crate::cluster::{Ask, Cluster, Facts, OfTrade};
 use crate::condition::{Condition, Look, Mark, Outcome, Tally, look, majority};
 use crate::desk::{Desk, Question};
-use crate::store::{Fact, Request, StoreError};
+use crate::store::{Fact, Request};
 use crate::trade::{Decision, Details, TradeCopy};
 use crate::waiting_list::{Purpose, Reply};
 
@@ -87,7 +88,7 @@ impl Coordinator {
     /// Has a trade decided.
     pub(crate) async fn submit(self: Arc<Self>, trade: Id, details: Details) -> Result<Answer, ApiError> {
         let until = Instant::now() + self.expiry;
-        let held = self.desk.cluster.store.accept(trade.clone(), details.clone()).await.map_err(not_known)?;
+        let held = self.desk.cluster.store.accept(trade.clone(), details.clone()).await?;
         let reply = match (held.decision, held.vote) {
             (Some(decision), _) => Reply { trade, asked: details, outcome: Outcome::Decided(decision) },
             // Others are asked for this node's own vote, so that one node never backs two details.
@@ -131,7 +132,7 @@ impl Coordinator {
                 return Err(ApiError::conflict(format!("{trade} is not confirmed, so it cannot be settled")));
             }
         };
-        self.desk.cluster.store.accept_settlement(trade.clone()).await.map_err(not_known)?;
+        self.desk.cluster.store.accept_settlement(trade.clone()).await?;
         self.finish_settlement(trade, details, until).await
     }
 
@@ -298,14 +299,4 @@ fn cannot_tell() -> ApiError {
 #[allow(clippy::needless_pass_by_value, reason = "the signature map_err asks for")]
 fn not_done(why: StoreError) -> ApiError {
     ApiError::unavailable(why.to_string())
-}
-
-/// Of a failed change.
-#[allow(clippy::needless_pass_by_value, reason = "the signature map_err asks for")]
-fn not_known(why: StoreError) -> ApiError {
-    match why {
-        StoreError::Busy => ApiError::busy(why.to_string()),
-        StoreError::Stopped => ApiError::unavailable(why.to_string()),
-        _ => ApiError::internal(why.to_string()),
-    }
 }

@@ -6,13 +6,13 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json as Answered, Router};
+use ordeal_kit::store::StoreError;
 use ordeal_kit::{ApiError, Id, InFlight, Json, Path, Query, strict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::cluster::{self, Confirmed, Facts, Kept, Look, MESSAGE_BYTES_MAX, News, OfTrade, Since};
 use crate::coordinator::{Answer, Coordinator, Status};
-use crate::store::StoreError;
 use crate::trade::{AMOUNT_MAX, Details, TradeCopy};
 use crate::upkeep::FACTS_MAX;
 

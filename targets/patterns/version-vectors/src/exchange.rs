@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ordeal_kit::store::StoreError;
 use ordeal_kit::{Id, PeerClient, PeerError, encode};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::bugs::Bug;
 use crate::stock::News;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use crate::vector::Vector;
 
 /// Where a warehouse is asked.

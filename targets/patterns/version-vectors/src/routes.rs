@@ -13,7 +13,7 @@ use crate::bugs::Bug;
 use crate::exchange::{self, Exchange, Pull, Pulled};
 use crate::rule::{Priority, Rule, rule_of};
 use crate::stock::StockTake;
-use crate::store::{Conflict, Receipt, StoreError, Update};
+use crate::store::{Conflict, Receipt, Update};
 use crate::vector::{Dot, Vector};
 
 /// The longest body of a client.
@@ -110,8 +110,9 @@ impl Node {
         if self.exchange.bug == Some(Bug::MajorityNeeded) && !self.exchange.majority() {
             return Err(ApiError::unavailable("no majority of the warehouses can be reached"));
         }
-        let done = self.exchange.store.update(sku, request_id, update).await.map_err(store_failed)?;
-        let Receipt { dot, vector, level, .. } = done;
+        let done = self.exchange.store.update(sku, request_id, update).await?;
+        let reused = || ApiError::conflict("this request id was used for something else");
+        let Receipt { dot, vector, level, .. } = done.ok_or_else(reused)?;
         Ok(Answer(Done { dot, vector, level }))
     }
 }
@@ -143,7 +144,7 @@ impl From<&StockTake> for Sibling {
 }
 
 async fn stock(State(node): State<Arc<Node>>, Path(sku): Path<Id>) -> Result<Answer<StockAnswer>, ApiError> {
-    let stock = node.exchange.store.stock(&sku).map_err(store_failed)?;
+    let stock = node.exchange.store.stock(&sku)?;
     let rule = rule_of(&sku, &node.priorities);
     let level = rule.level(&stock, node.exchange.bug);
     let siblings = stock.siblings().iter().map(Sibling::from).collect();
@@ -168,21 +169,11 @@ async fn conflicts(
     State(node): State<Arc<Node>>,
     Query(query): Query<ConflictsQuery>,
 ) -> Result<Answer<ConflictsAnswer>, ApiError> {
-    let conflicts = node.exchange.store.conflicts(query.from, CONFLICTS_MAX).map_err(store_failed)?;
+    let conflicts = node.exchange.store.conflicts(query.from, CONFLICTS_MAX)?;
     let next = (conflicts.len() == CONFLICTS_MAX).then(|| query.from.saturating_add(CONFLICTS_MAX as u64));
     Ok(Answer(ConflictsAnswer { conflicts, next }))
 }
 
 async fn pull(State(node): State<Arc<Node>>, Json(pull): Json<Pull>) -> Result<Answer<Pulled>, ApiError> {
-    node.exchange.answer(&pull).map(Answer).map_err(store_failed)
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "the signature map_err asks for")]
-fn store_failed(why: StoreError) -> ApiError {
-    match why {
-        StoreError::Busy => ApiError::busy(why.to_string()),
-        StoreError::Reused => ApiError::conflict(why.to_string()),
-        StoreError::Stopped => ApiError::unavailable(why.to_string()),
-        _ => ApiError::internal(why.to_string()),
-    }
+    Ok(Answer(node.exchange.answer(&pull)?))
 }

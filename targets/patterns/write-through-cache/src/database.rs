@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use ordeal_kit::store::StoreError;
 use ordeal_kit::{ApiError, Id, PeerClient, encode};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -21,7 +22,7 @@ use crate::messages::{
     AskEvents, AskLease, AskRead, AskWrite, Events, Found, Granted, INVALIDATE, Invalidate, Refusal,
 };
 use crate::score::{Event, Standing};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// Matches that can be written at the same time.
 const TURNS: usize = 64;
@@ -172,14 +173,4 @@ fn turn(of: &Id) -> usize {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
     hasher.finish() as usize % TURNS
-}
-
-impl From<StoreError> for ApiError {
-    fn from(why: StoreError) -> ApiError {
-        match why {
-            StoreError::Busy => ApiError::busy(why.to_string()),
-            StoreError::Stopped => ApiError::unavailable(why.to_string()),
-            _ => ApiError::internal(why.to_string()),
-        }
-    }
 }

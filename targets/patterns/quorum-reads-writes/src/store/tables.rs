@@ -4,13 +4,12 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
 use ordeal_kit::Id;
-use redb::{Database, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
+use ordeal_kit::store::{StoreError, database_error};
+use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 
-use super::{Digest, Hint, Set, StoreError, database_error};
+use super::{Digest, Hint, Set};
 use crate::protocol::{Cell, Entries, Entry, Register, VersionOrder, takes};
 
-/// Facts about the store itself.
-const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 /// Patient → the newest summary ([`Cell`] as JSON).
 const SUMMARIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("summaries");
 /// Patient, request id → the newest [`Cell`] that the request led to, as JSON.
@@ -21,27 +20,6 @@ const ENTRIES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("
 const DIGESTS: TableDefinition<'_, &str, (u64, u64, u64, u64)> = TableDefinition::new("digests");
 /// Number → [`Hint`] as JSON.
 const HINTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("hints");
-
-/// Makes all tables, so that readers find them, and checks whose store it is.
-pub(super) fn prepare(database: &Database, node: &str) -> Result<(), StoreError> {
-    let transaction = database.begin_write().map_err(database_error)?;
-    {
-        let mut meta = transaction.open_table(META).map_err(database_error)?;
-        let found = meta.get("node").map_err(database_error)?.map(|row| row.value().to_owned());
-        match found {
-            Some(found) if found != node => {
-                let expected = node.to_owned();
-                return Err(StoreError::OtherNode { found, expected });
-            }
-            Some(_) => {}
-            None => {
-                meta.insert("node", node).map_err(database_error)?;
-            }
-        }
-        Writing::open(&transaction)?;
-    }
-    transaction.commit().map_err(database_error)
-}
 
 /// The hashes of one entry. The hasher has fixed keys, so all nodes of one build agree; nodes that do not
 /// agree merely send each other whole sets where a digest would do.

@@ -3,17 +3,15 @@
 use std::ops::Bound;
 
 use ordeal_kit::Id;
-use redb::{Database, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
+use ordeal_kit::store::{StoreError, database_error, parsed};
+use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use super::{Booking, Fact, Request, StoreError, database_error};
+use super::{Booking, Fact, Request};
 use crate::trade::{Details, TradeCopy};
 
 type Json = &'static [u8];
 
-/// Facts about the store itself.
-const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 /// Trade → [`TradeCopy`] as JSON.
 const COPIES: TableDefinition<'_, &str, Json> = TableDefinition::new("copies");
 /// Requests that were accepted and are not finished: whether it is a settlement, trade.
@@ -24,31 +22,6 @@ const LEDGER: TableDefinition<'_, u64, Json> = TableDefinition::new("ledger");
 const POSITIONS: TableDefinition<'_, &str, u64> = TableDefinition::new("positions");
 /// Position, from 0 without gaps → a trade of which something became known then.
 const LEARNED: TableDefinition<'_, u64, &str> = TableDefinition::new("learned");
-
-/// Makes all tables, so that readers find them, and checks whose store it is.
-pub(super) fn prepare(database: &Database, node: &str) -> Result<(), StoreError> {
-    let transaction = database.begin_write().map_err(database_error)?;
-    {
-        let mut meta = transaction.open_table(META).map_err(database_error)?;
-        let found = meta.get("node").map_err(database_error)?.map(|row| row.value().to_owned());
-        match found {
-            Some(found) if found != node => {
-                let expected = node.to_owned();
-                return Err(StoreError::OtherNode { found, expected });
-            }
-            Some(_) => {}
-            None => {
-                meta.insert("node", node).map_err(database_error)?;
-            }
-        }
-        Writing::open(&transaction)?;
-    }
-    transaction.commit().map_err(database_error)
-}
-
-fn parsed<T: DeserializeOwned>(row: Option<redb::AccessGuard<'_, Json>>) -> Result<Option<T>, StoreError> {
-    Ok(row.map(|row| serde_json::from_slice(row.value())).transpose()?)
-}
 
 /// Only ids are ever stored, so a row that is none is damage.
 fn id(text: &str) -> Result<Id, StoreError> {

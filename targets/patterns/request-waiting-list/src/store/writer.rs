@@ -1,23 +1,17 @@
-//! The one writer of the store: what each change does, and when it is on disk.
-
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+//! The one writer of the store: what each change does.
 
 use ordeal_kit::Id;
-use redb::{Database, Durability};
+use ordeal_kit::store::{Answers, StoreError};
+use redb::WriteTransaction;
 use tokio::sync::oneshot;
 
 use super::tables::Writing;
-use super::{Fact, Request, StoreError, database_error};
+use super::{Fact, Request};
 use crate::bugs::Bug;
 use crate::trade::{Decision, Details, TradeCopy};
 
-/// Changes in one commit.
-const BATCH_MAX: usize = 1024;
-/// How long a confirmation may stay in memory under the bug `ack-before-sync`.
-const LAZY_SYNC: Duration = Duration::from_millis(500);
-
 /// Something to be written, and who is told when it is on disk.
+#[derive(Debug)]
 pub(super) enum Change {
     Vote { trade: Id, details: Details, accept: bool, done: oneshot::Sender<TradeCopy> },
     AcceptSettlement(Id, oneshot::Sender<()>),
@@ -25,94 +19,57 @@ pub(super) enum Change {
     Learn(Vec<Fact>, oneshot::Sender<()>),
 }
 
-/// The writer: commits batches until the queue is closed. On an error it ends, and with it the node: what a failed
-/// commit left behind is only known after the file is opened again.
-pub(super) fn write_all(
-    database: &Database,
-    queue: &Receiver<Change>,
-    bug: Option<Bug>,
-) -> Result<(), StoreError> {
-    let lazy = bug == Some(Bug::AckBeforeSync);
-    let mut synced = Instant::now();
-    let mut open = true;
-    while open {
-        let mut batch = Vec::new();
-        match queue.recv_timeout(LAZY_SYNC) {
-            Ok(first) => batch.push(first),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => open = false,
-        }
-        batch.extend(queue.try_iter().take(BATCH_MAX - 1));
-        let mut durability = Durability::Immediate;
-        if lazy && open && synced.elapsed() < LAZY_SYNC {
-            durability = Durability::None;
-        } else {
-            synced = Instant::now();
-        }
-        if !batch.is_empty() || lazy {
-            write_batch(database, batch, durability, bug)?;
-        }
-    }
-    Ok(())
+/// Writes what others ask for.
+pub(super) struct Writer {
+    pub(super) bug: Option<Bug>,
 }
 
-type Tell = Box<dyn FnOnce()>;
+impl ordeal_kit::store::Writer for Writer {
+    type Change = Change;
 
-fn write_batch(
-    database: &Database,
-    batch: Vec<Change>,
-    durability: Durability,
-    bug: Option<Bug>,
-) -> Result<(), StoreError> {
-    let mut transaction = database.begin_write().map_err(database_error)?;
-    transaction.set_durability(durability).map_err(database_error)?;
-    // A batch under the bug may hold nothing and still has to bring to disk what came before.
-    let mut changed = bug == Some(Bug::AckBeforeSync);
-    let mut answers: Vec<Tell> = Vec::with_capacity(batch.len());
-    {
-        let mut writer = Writer { tables: Writing::open(&transaction)?, changed: &mut changed, bug };
-        for change in batch {
-            answers.push(writer.apply(change)?);
+    fn write(
+        &mut self,
+        transaction: &WriteTransaction,
+        changes: Vec<Change>,
+        answers: &mut Answers,
+    ) -> Result<bool, StoreError> {
+        let mut commit = Commit { tables: Writing::open(transaction)?, changed: false, bug: self.bug };
+        for change in changes {
+            commit.apply(change, answers)?;
         }
+        Ok(commit.changed)
     }
-    if changed {
-        transaction.commit().map_err(database_error)?;
-    } else {
-        // Everything asked for was durable already.
-        transaction.abort().map_err(database_error)?;
-    }
-    for tell in answers {
-        tell();
-    }
-    Ok(())
 }
 
 /// Applies changes within one commit.
-struct Writer<'t> {
+struct Commit<'t> {
     tables: Writing<'t>,
-    changed: &'t mut bool,
+    /// Whether anything asked for was not there already.
+    changed: bool,
     bug: Option<Bug>,
 }
 
-impl Writer<'_> {
-    /// Applies a change; the answer is to be told after the commit.
-    fn apply(&mut self, change: Change) -> Result<Tell, StoreError> {
-        Ok(match change {
-            Change::Vote { trade, details, accept, done } => tell(done, self.vote(&trade, details, accept)?),
+impl Commit<'_> {
+    fn apply(&mut self, change: Change, answers: &mut Answers) -> Result<(), StoreError> {
+        match change {
+            Change::Vote { trade, details, accept, done } => {
+                answers.add(done, self.vote(&trade, details, accept)?);
+            }
             Change::AcceptSettlement(trade, done) => {
                 self.accept(Request::Settlement, &trade)?;
-                tell(done, ())
+                answers.add(done, ());
             }
             Change::ConfirmSettlement(trade, details, done) => {
-                tell(done, self.confirm_settlement(trade, details)?)
+                answers.add(done, self.confirm_settlement(trade, details)?);
             }
             Change::Learn(facts, done) => {
                 for fact in &facts {
                     self.learn(fact)?;
                 }
-                tell(done, ())
+                answers.add(done, ());
             }
-        })
+        }
+        Ok(())
     }
 
     fn vote(&mut self, trade: &Id, details: Details, accept: bool) -> Result<TradeCopy, StoreError> {
@@ -133,7 +90,7 @@ impl Writer<'_> {
 
     fn accept(&mut self, request: Request, trade: &Id) -> Result<(), StoreError> {
         if self.bug != Some(Bug::ListLost) {
-            *self.changed |= self.tables.add_unfinished(request, trade)?;
+            self.changed |= self.tables.add_unfinished(request, trade)?;
         }
         Ok(())
     }
@@ -163,7 +120,7 @@ impl Writer<'_> {
             && (first || self.bug == Some(Bug::CallbackRunsTwice))
         {
             self.tables.book(&fact.trade, details)?;
-            *self.changed = true;
+            self.changed = true;
         }
         if first || (fact.settled && !copy.settled) {
             copy.decision = Some(fact.decision.clone());
@@ -171,22 +128,15 @@ impl Writer<'_> {
             self.put(&fact.trade, &copy)?;
             self.tables.add_learned(&fact.trade)?;
         }
-        *self.changed |= self.tables.drop_unfinished(Request::Trade, &fact.trade)?;
+        self.changed |= self.tables.drop_unfinished(Request::Trade, &fact.trade)?;
         if copy.settled {
-            *self.changed |= self.tables.drop_unfinished(Request::Settlement, &fact.trade)?;
+            self.changed |= self.tables.drop_unfinished(Request::Settlement, &fact.trade)?;
         }
         Ok(())
     }
 
     fn put(&mut self, trade: &Id, copy: &TradeCopy) -> Result<(), StoreError> {
-        *self.changed = true;
+        self.changed = true;
         self.tables.put_copy(trade, copy)
     }
-}
-
-fn tell<T: 'static>(done: oneshot::Sender<T>, answer: T) -> Tell {
-    Box::new(move || {
-        // Nobody may be waiting any more.
-        let _ = done.send(answer);
-    })
 }

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use ordeal_kit::Id;
-use redb::{Database, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
-use serde::de::DeserializeOwned;
+use ordeal_kit::store::{StoreError, database_error, parsed};
+use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 
-use super::{Conflict, Receipt, StoreError, database_error};
+use super::{Conflict, Receipt};
 use crate::stock::{News, Stock, StockTake};
 use crate::vector::Vector;
 
-/// Facts about the store itself.
-const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 /// SKU → [`Stock`] as JSON.
 const STOCKS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("stocks");
 /// SKU, warehouse, number → [`StockTake`] as JSON.
@@ -20,33 +18,6 @@ const STOCK_TAKES: TableDefinition<'_, (&str, &str, u64), &[u8]> = TableDefiniti
 const CONFLICTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("conflicts");
 /// SKU, request id → [`Receipt`] as JSON.
 const REQUESTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("requests");
-
-/// Makes all tables, so that readers find them, and checks whose store it is.
-pub(super) fn prepare(database: &Database, node: &str) -> Result<(), StoreError> {
-    let transaction = database.begin_write().map_err(database_error)?;
-    {
-        let mut meta = transaction.open_table(META).map_err(database_error)?;
-        let found = meta.get("node").map_err(database_error)?.map(|row| row.value().to_owned());
-        match found {
-            Some(found) if found != node => {
-                let expected = node.to_owned();
-                return Err(StoreError::OtherNode { found, expected });
-            }
-            Some(_) => {}
-            None => {
-                meta.insert("node", node).map_err(database_error)?;
-            }
-        }
-        Writing::open(&transaction)?;
-    }
-    transaction.commit().map_err(database_error)
-}
-
-fn parsed<T: DeserializeOwned>(
-    row: Option<redb::AccessGuard<'_, &'static [u8]>>,
-) -> Result<Option<T>, StoreError> {
-    Ok(row.map(|row| serde_json::from_slice(row.value())).transpose()?)
-}
 
 fn takes_of(
     table: &impl ReadableTable<(&'static str, &'static str, u64), &'static [u8]>,

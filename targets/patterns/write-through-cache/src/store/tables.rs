@@ -1,14 +1,11 @@
 //! The tables of the store, and how rows are read and written.
 
 use ordeal_kit::Id;
-use redb::{Database, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
-use serde::de::DeserializeOwned;
+use ordeal_kit::store::{StoreError, database_error, parsed};
+use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 
-use super::{StoreError, database_error};
 use crate::score::{Event, Standing};
 
-/// Facts about the store itself.
-const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 /// How often the store was opened.
 const LIVES: TableDefinition<'_, (), u32> = TableDefinition::new("lives");
 /// Match → [`Standing`] as JSON.
@@ -18,36 +15,13 @@ const EVENTS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("ev
 /// Match, request id → [`Event`] as JSON.
 const REQUESTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("requests");
 
-/// Makes all tables, so that readers find them, checks whose store it is, and counts the life that begins.
-pub(super) fn prepare(database: &Database, node: &str) -> Result<u32, StoreError> {
-    let transaction = database.begin_write().map_err(database_error)?;
-    let life = {
-        let mut meta = transaction.open_table(META).map_err(database_error)?;
-        let found = meta.get("node").map_err(database_error)?.map(|row| row.value().to_owned());
-        match found {
-            Some(found) if found != node => {
-                let expected = node.to_owned();
-                return Err(StoreError::OtherNode { found, expected });
-            }
-            Some(_) => {}
-            None => {
-                meta.insert("node", node).map_err(database_error)?;
-            }
-        }
-        let mut lives = transaction.open_table(LIVES).map_err(database_error)?;
-        let life = lives.get(()).map_err(database_error)?.map_or(0, |row| row.value()) + 1;
-        lives.insert((), life).map_err(database_error)?;
-        Writing::open(&transaction)?;
-        life
-    };
-    transaction.commit().map_err(database_error)?;
+/// Makes all tables, so that readers find them, and counts the life that begins.
+pub(super) fn prepare(transaction: &WriteTransaction) -> Result<u32, StoreError> {
+    let mut lives = transaction.open_table(LIVES).map_err(database_error)?;
+    let life = lives.get(()).map_err(database_error)?.map_or(0, |row| row.value()) + 1;
+    lives.insert((), life).map_err(database_error)?;
+    Writing::open(transaction)?;
     Ok(life)
-}
-
-fn parsed<T: DeserializeOwned>(
-    row: Option<redb::AccessGuard<'_, &'static [u8]>>,
-) -> Result<Option<T>, StoreError> {
-    Ok(row.map(|row| serde_json::from_slice(row.value())).transpose()?)
 }
 
 /// One moment of the store.
