@@ -62,7 +62,7 @@ impl<'h> Phases<'h> {
     }
 
     /// Whether the event falls into the final reads.
-    pub(crate) fn is_final(&self, event: &Event) -> bool {
+    pub fn is_final(&self, event: &Event) -> bool {
         self.at(event) == Some(FINAL_READS)
     }
 

@@ -23,6 +23,7 @@ use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper_util::rt::TokioIo;
 use ordeal_core::Outcome;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -78,6 +79,11 @@ pub enum Failure {
     NotDone(String),
     /// It may have had its effect, or may yet.
     Unknown(String),
+}
+
+/// Reads a body of this form, and keeps of it what the form has.
+pub(crate) fn kept<T: Serialize + DeserializeOwned>(body: &[u8]) -> Result<Value, serde_json::Error> {
+    serde_json::to_value(serde_json::from_slice::<T>(body)?)
 }
 
 impl Failure {

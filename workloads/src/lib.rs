@@ -16,6 +16,7 @@ mod report;
 pub mod scores;
 pub mod stocks;
 pub mod trades;
+mod waiting;
 mod windows;
 
 use std::net::SocketAddr;

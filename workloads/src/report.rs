@@ -22,6 +22,16 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// These anomalies; answers that could not be read, and why, leave the rest undecided.
+    pub(crate) fn of(anomalies: Vec<Anomaly>, unread: &[String]) -> Self {
+        let mut report = Report::default();
+        anomalies.into_iter().for_each(|anomaly| report.add(anomaly));
+        if let Some(first) = unread.first() {
+            report.undecided(format!("{} answers could not be read; {first}", unread.len()));
+        }
+        report
+    }
+
     /// Notes an anomaly, with the operations that show it.
     pub(crate) fn note(
         &mut self,
@@ -99,6 +109,16 @@ pub(crate) fn result<'h, T: Deserialize<'h>>(op: &Operation<'h>) -> Result<Optio
 /// The node that was asked.
 pub(crate) fn node<'h>(op: &Operation<'h>) -> &'h str {
     op.invoke.node.as_deref().unwrap_or("?")
+}
+
+/// An anomaly of what has this name, that these operations show.
+pub(crate) fn anomaly_of(
+    name: &str,
+    subject: Option<&str>,
+    message: impl Display,
+    shown_by: &[&Operation<'_>],
+) -> Anomaly {
+    anomaly(name, subject.map(|subject| Key::Text(subject.to_owned())).as_ref(), shown_by, message)
 }
 
 /// An operation by its place in the history: `` `read` #12 by client 3 at n2 ``.

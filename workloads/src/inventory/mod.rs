@@ -19,7 +19,7 @@ use ordeal_checkers::{Convergence, Stats};
 use ordeal_core::{Checker, EachThread, Generator, Key, Op, Plan, Sequence, Workload};
 use serde_json::{Value, json};
 
-use crate::NotMine;
+use crate::{NotMine, waiting};
 use answers::Rule;
 use judges::{Availability, Conflicts, Levels, Sessions};
 use load::Load;
@@ -145,12 +145,10 @@ impl Workload for Inventory {
 
     fn final_generator(&self, plan: &Plan) -> Box<dyn Generator> {
         let skus = plan.keys;
-        // Each wait is an operation, and none may time out.
-        let step_ms = (plan.op_timeout_ms / 2).clamp(1, 500);
-        let waits = CONVERGENCE_MS.div_ceil(step_ms) as usize;
+        let waits = waiting::steps_ms(plan, CONVERGENCE_MS);
         Box::new(EachThread::new(move || {
             let reads = (0..skus).map(|n| InventoryOp::Read { sku: sku(n) });
-            let all = std::iter::repeat_n(InventoryOp::Wait(step_ms), waits).chain(reads);
+            let all = waits.clone().map(InventoryOp::Wait).chain(reads);
             Sequence::new(all.chain([InventoryOp::Conflicts]).map(Into::into).collect())
         }))
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use ordeal_core::{BoxFuture, Client, Op, Outcome};
 use serde::{Deserialize, Serialize};
@@ -10,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::TradeOp;
 use super::answers::{Answer, Booking, Copies, Copy, Details, Ledger, WaitingList};
-use crate::http::{Effect, HttpClient, Method, judge, outcome, result};
+use crate::http::{Effect, HttpClient, Method, judge, kept, outcome, result};
+use crate::waiting::wait;
 
 /// Pages of one list that are asked for.
 const PAGES_MAX: usize = 1_000;
@@ -55,11 +55,6 @@ struct LedgerPage {
     next: Option<u64>,
 }
 
-/// Reads a body of this form, and keeps of it what the form has.
-fn kept<T: Serialize + for<'d> Deserialize<'d>>(body: &[u8]) -> Result<Value, serde_json::Error> {
-    serde_json::to_value(serde_json::from_slice::<T>(body)?)
-}
-
 impl TradesClient {
     async fn ask(&mut self, op: TradeOp) -> Outcome {
         let http = &mut self.http;
@@ -82,10 +77,7 @@ impl TradesClient {
             }
             TradeOp::Copies => self.copies().await.map_or_else(|failed| failed, Outcome::Ok),
             TradeOp::Ledger => self.ledger().await.map_or_else(|failed| failed, Outcome::Ok),
-            TradeOp::Wait(ms) => {
-                tokio::time::sleep(Duration::from_millis(ms)).await;
-                Outcome::Ok(Value::Null)
-            }
+            TradeOp::Wait(ms) => wait(ms).await,
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use ordeal_core::{Ask, Event, EventKind, Generator, Key, Next, Op, Plan, Rng};
 
 use super::{CONVERGENCE_MS, Details, TradeOp, trade_name};
+use crate::waiting;
 
 /// How often each operation is drawn, of a hundred; the others are reads.
 const NEW: u64 = 34;
@@ -142,10 +143,7 @@ pub(super) struct Finals {
 
 impl Finals {
     pub(super) fn new(plan: &Plan) -> Self {
-        // Each wait is an operation, and none may time out.
-        let step_ms = (plan.op_timeout_ms / 2).clamp(1, 500);
-        let waits = CONVERGENCE_MS.div_ceil(step_ms) as usize;
-        let waits = std::iter::repeat_n(TradeOp::Wait(step_ms), waits);
+        let waits = waiting::steps_ms(plan, CONVERGENCE_MS).map(TradeOp::Wait);
         let whole = [TradeOp::WaitingList, TradeOp::Copies, TradeOp::Ledger];
         let reads = (1..=FINAL_TRADES).map(|n| TradeOp::Read(trade_name(n)));
         let all: VecDeque<Op> = waits.chain(whole).chain(reads).map(Into::into).collect();

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Operation, judge_operations};
 use serde::Deserialize;
 
-use super::{anomaly, argument, conclude, name_of};
+use super::{argument, conclude, name_of};
 use crate::claims::Confirmation;
-use crate::report::{result, which};
+use crate::report::{anomaly_of, result, which};
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -105,7 +105,7 @@ fn judge(claim: &str, life: &Life<'_>) -> Vec<Anomaly> {
     if let (Some(approved), Some(rejected)) = (with("approved"), with("rejected")) {
         let message =
             format!("Claim {claim} was approved in {} and rejected in {}.", which(approved), which(rejected));
-        anomalies.push(anomaly("approved-and-rejected", Some(claim), message, &[approved, rejected]));
+        anomalies.push(anomaly_of("approved-and-rejected", Some(claim), message, &[approved, rejected]));
     }
     anomalies
 }
@@ -118,5 +118,5 @@ fn cite(
     at: &Operation<'_>,
 ) -> Anomaly {
     let ops: Vec<&Operation<'_>> = said.iter().map(|(_, op)| *op).chain([at]).collect();
-    anomaly(name, Some(claim), message, &ops)
+    anomaly_of(name, Some(claim), message, &ops)
 }

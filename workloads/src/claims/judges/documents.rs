@@ -10,9 +10,9 @@ use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Operation, judg
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{anomaly, argument, conclude, name_of};
+use super::{argument, conclude, name_of};
 use crate::claims::Document;
-use crate::report::{result, which};
+use crate::report::{anomaly_of, result, which};
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -111,5 +111,5 @@ fn compare(added: &Added<'_>, seen: Option<&Value>, op: &Operation<'_>) -> Optio
         which(added.op),
         which(op)
     );
-    Some(anomaly(name, Some(&name_of(op)), message, &[added.op, op]))
+    Some(anomaly_of(name, Some(&name_of(op)), message, &[added.op, op]))
 }

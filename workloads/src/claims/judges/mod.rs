@@ -7,7 +7,6 @@ mod premiums;
 mod versions;
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 
 pub(super) use decisions::Decisions;
 pub(super) use documents::Documents;
@@ -17,7 +16,7 @@ pub(super) use premiums::Premiums;
 use serde::Deserialize;
 pub(super) use versions::CoreVersions;
 
-use crate::report::{self, Report};
+use crate::report::Report;
 
 /// A policy as an answer has it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -55,19 +54,9 @@ fn name_of(op: &Operation<'_>) -> String {
     op.key().map(Key::to_string).unwrap_or_default()
 }
 
-/// An anomaly that these operations show.
-fn anomaly(name: &str, key: Option<&str>, message: impl Display, ops: &[&Operation<'_>]) -> Anomaly {
-    report::anomaly(name, key.map(|key| Key::Text(key.to_owned())).as_ref(), ops, message)
-}
-
 /// What a judge found; what it could not read makes it `Unknown`, if nothing worse.
 fn conclude(name: &str, anomalies: Vec<Anomaly>, unread: &[String], fine: String, judged: usize) -> Finding {
-    let mut report = Report::default();
-    anomalies.into_iter().for_each(|anomaly| report.add(anomaly));
-    if let Some(first) = unread.first() {
-        report.undecided(format!("{} answers could not be read; {first}", unread.len()));
-    }
-    report.finding(name, fine, judged == 0)
+    Report::of(anomalies, unread).finding(name, fine, judged == 0)
 }
 
 /// The time at which the final reads began; `None` if they never did.

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Operation, Verdict, judge_operations};
 
-use super::{Adjusted, Policy, PolicyAt, anomaly, argument, conclude, final_reads_begin, name_of};
+use super::{Adjusted, Policy, PolicyAt, argument, conclude, final_reads_begin, name_of};
 use crate::claims::{Adjustment, FIRST_PREMIUM};
-use crate::report::{result, which};
+use crate::report::{anomaly_of, result, which};
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,7 +122,7 @@ fn answers(attempts: &Attempts<'_>) -> Vec<Anomaly> {
             which(by),
             first.premiums.len()
         );
-        anomalies.push(anomaly("partial-adjustment", None, message, &[by]));
+        anomalies.push(anomaly_of("partial-adjustment", None, message, &[by]));
     }
     if let Some((other, again)) = attempts.done.iter().find(|(other, _)| other.version != first.version) {
         let message = format!(
@@ -132,7 +132,7 @@ fn answers(attempts: &Attempts<'_>) -> Vec<Anomaly> {
             other.version,
             which(again)
         );
-        anomalies.push(anomaly("repeated-adjustment", None, message, &[by, again]));
+        anomalies.push(anomaly_of("repeated-adjustment", None, message, &[by, again]));
     }
     anomalies
 }
@@ -198,7 +198,7 @@ fn sums(
             open.len()
         );
         let ops: Vec<&Operation<'_>> = open.iter().map(|a| a.first).collect();
-        anomalies.push(anomaly("partial-adjustment", None, message, &ops));
+        anomalies.push(anomaly_of("partial-adjustment", None, message, &ops));
     }
     Ok(anomalies)
 }
@@ -233,7 +233,7 @@ fn unexplained(
         which(op)
     );
     let ops: Vec<&Operation<'_>> = those.iter().map(|a| a.first).chain([op]).collect();
-    anomaly(name, Some(policy), message, &ops)
+    anomaly_of(name, Some(policy), message, &ops)
 }
 
 /// Whether some of these adjustments, each on all its policies that are asked about, add up to these sums.

@@ -17,9 +17,9 @@ use std::collections::{BTreeMap, HashMap};
 use ordeal_core::{Anomaly, Checker, Finding, History, Operation, judge_operations};
 use serde::Deserialize;
 
-use super::{Adjusted, Policy, PolicyAt, anomaly, argument, conclude, final_reads_begin, name_of};
+use super::{Adjusted, Policy, PolicyAt, argument, conclude, final_reads_begin, name_of};
 use crate::claims::{Adjustment, Document};
-use crate::report::{result, which};
+use crate::report::{anomaly_of, result, which};
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -172,7 +172,7 @@ impl<'a> Facts<'a> {
                 which(op),
                 at.version
             );
-            self.anomalies.push(anomaly("version-not-reached", Some(&name_of(op)), message, &[op]));
+            self.anomalies.push(anomaly_of("version-not-reached", Some(&name_of(op)), message, &[op]));
         }
         self.copies.push((node, at.version, op));
         self.policy(at, name_of(op), op);
@@ -207,7 +207,7 @@ impl<'a> Facts<'a> {
                 which(known.op),
                 which(op)
             );
-            self.anomalies.push(anomaly("contradicts-core", Some(policy), message, &[known.op, op]));
+            self.anomalies.push(anomaly_of("contradicts-core", Some(policy), message, &[known.op, op]));
         }
         known.holder = known.holder.take().or_else(|| holder.cloned());
     }
@@ -217,7 +217,7 @@ impl<'a> Facts<'a> {
         if first != name {
             let message =
                 format!("Two changes made core version {version}: {} and {}.", which(by), which(op));
-            self.anomalies.push(anomaly("version-reused", None, message, &[by, op]));
+            self.anomalies.push(anomaly_of("version-reused", None, message, &[by, op]));
         }
     }
 
@@ -237,11 +237,11 @@ impl<'a> Facts<'a> {
                     known.holder,
                     which(known.op)
                 );
-                self.anomalies.push(anomaly("contradicts-core", Some(policy), message, &[known.op, op]));
+                self.anomalies.push(anomaly_of("contradicts-core", Some(policy), message, &[known.op, op]));
             } else if shown > at.version {
                 let message =
                     format!("{} names core version {} and shows version {shown}.", which(op), at.version);
-                self.anomalies.push(anomaly("contradicts-core", Some(policy), message, &[op]));
+                self.anomalies.push(anomaly_of("contradicts-core", Some(policy), message, &[op]));
             }
         }
     }
@@ -256,7 +256,7 @@ impl<'a> Facts<'a> {
                 which(newest.1),
                 newest.0
             );
-            self.anomalies.push(anomaly("stale-core", None, message, &[newest.1, op]));
+            self.anomalies.push(anomaly_of("stale-core", None, message, &[newest.1, op]));
         }
     }
 
@@ -274,7 +274,7 @@ impl<'a> Facts<'a> {
                     which(newest.1),
                     newest.0
                 );
-                self.anomalies.push(anomaly("version-went-back", None, message, &[newest.1, op]));
+                self.anomalies.push(anomaly_of("version-went-back", None, message, &[newest.1, op]));
             }
         }
     }
@@ -295,7 +295,7 @@ impl<'a> Facts<'a> {
                 "{node} never got beyond core version {version} in the final reads, though version {newest} was \
                  there before they began."
             );
-            self.anomalies.push(anomaly("never-caught-up", None, message, &[core, op]));
+            self.anomalies.push(anomaly_of("never-caught-up", None, message, &[core, op]));
         }
     }
 }

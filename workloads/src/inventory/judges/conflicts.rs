@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ordeal_checkers::Phases;
 use ordeal_core::{Checker, Finding, History, Key, Operation, judge_operations};
 use serde::Deserialize;
 
 use super::updates::{Gathered, Update};
-use super::{began_after, final_reads};
 use crate::inventory::answers::{Done, Dot, contains};
 use crate::report::{Report, node, told};
 
@@ -43,15 +43,15 @@ impl Checker for Conflicts {
     }
 
     fn check(&self, history: &History) -> Finding {
-        judge_operations(NAME, history, |operations| judge_all(&operations, final_reads(history)))
+        judge_operations(NAME, history, |operations| judge_all(&operations, &Phases::of(history)))
     }
 }
 
-fn judge_all(operations: &[Operation<'_>], end: Option<(u64, u64)>) -> Finding {
+fn judge_all(operations: &[Operation<'_>], phases: &Phases<'_>) -> Finding {
     // What was done twice is another judge's to tell.
     let gathered = Gathered::of(operations, &mut Report::default());
     let mut answers: BTreeMap<&str, (Operation<'_>, Conflicting)> = BTreeMap::new();
-    for op in operations.iter().filter(|op| op.f() == "conflicts" && began_after(op, end)) {
+    for op in operations.iter().filter(|op| op.f() == "conflicts" && phases.is_final(op.invoke)) {
         if let Some(answer) = op.output().and_then(|output| Conflicting::deserialize(output).ok()) {
             answers.insert(node(op), (*op, answer));
         }

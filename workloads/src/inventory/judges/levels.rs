@@ -14,11 +14,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use ordeal_checkers::Phases;
 use ordeal_core::{Checker, Finding, History, Key, Operation, judge_operations};
 use serde::Deserialize;
 
 use super::updates::{Gathered, Update, Updates};
-use super::{began_after, final_reads};
 use crate::inventory::answers::{Done, Dot, Rule, Sibling, Stock, Vector, contains, number_of, request_id};
 use crate::inventory::rule;
 use crate::report::{Report, told};
@@ -81,11 +81,11 @@ impl Checker for Levels {
     }
 
     fn check(&self, history: &History) -> Finding {
-        judge_operations(NAME, history, |operations| judge_all(&operations, final_reads(history)))
+        judge_operations(NAME, history, |operations| judge_all(&operations, &Phases::of(history)))
     }
 }
 
-fn judge_all(operations: &[Operation<'_>], end: Option<(u64, u64)>) -> Finding {
+fn judge_all(operations: &[Operation<'_>], phases: &Phases<'_>) -> Finding {
     let mut report = Report::default();
     let gathered = Gathered::of(operations, &mut report);
     let mut reads: BTreeMap<&Key, Vec<(Operation<'_>, Stock)>> = BTreeMap::new();
@@ -99,11 +99,11 @@ fn judge_all(operations: &[Operation<'_>], end: Option<(u64, u64)>) -> Finding {
     for (key, updates) in &gathered.skus {
         let reads = reads.remove(*key).unwrap_or_default();
         acknowledged += updates.done().count();
-        unread += usize::from(!reads.iter().any(|(op, _)| began_after(op, end)));
+        unread += usize::from(!reads.iter().any(|(op, _)| phases.is_final(op.invoke)));
         let Some(sku) = Sku::of(key, updates, &gathered, &mut report) else { continue };
         reads_judged += reads.len();
         sku.counted_levels(&mut report);
-        ambiguous += sku.judge(&reads, end, &mut report);
+        ambiguous += sku.judge(&reads, phases, &mut report);
     }
     if unread > 0 && acknowledged > 0 && reads_judged > 0 {
         report.undecided(format!("{unread} SKUs were not read at the end"));
@@ -163,7 +163,7 @@ impl<'g, 'h> Sku<'g, 'h> {
     }
 
     /// Judges all reads; answers with how many of them are of a range.
-    fn judge(&self, reads: &[(Operation<'h>, Stock)], end: Option<(u64, u64)>, report: &mut Report) -> usize {
+    fn judge(&self, reads: &[(Operation<'h>, Stock)], phases: &Phases<'_>, report: &mut Report) -> usize {
         let mut shown: HashMap<String, &(Operation<'h>, Stock)> = HashMap::new();
         let mut ambiguous = 0;
         for read in reads {
@@ -195,7 +195,7 @@ impl<'g, 'h> Sku<'g, 'h> {
                     format!("{} showed {}, but what it had seen makes {due}.", told(op), stock.level)
                 });
             }
-            if began_after(op, end) {
+            if phases.is_final(op.invoke) {
                 self.nothing_is_lost(op, stock, report);
             }
         }

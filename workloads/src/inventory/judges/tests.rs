@@ -1,6 +1,6 @@
 //! Small histories written by hand: valid ones, and one for every anomaly that a judge can name.
 
-use ordeal_core::{Checker, Key, Verdict};
+use ordeal_core::{Checker, History, Key, Verdict};
 use serde_json::{Value, json};
 
 use super::*;

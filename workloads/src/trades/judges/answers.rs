@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::super::Details;
 use super::super::answers::{Answer, Status};
-use super::{anomaly, conclude, trade_of};
-use crate::report::{result, which};
+use super::{conclude, trade_of};
+use crate::report::{anomaly_of, result, which};
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,7 +33,7 @@ fn judge(operations: &[Operation<'_>]) -> Finding {
                 answered += 1;
                 if let Some(why) = foreign(op, trade, &answer) {
                     let message = format!("{} about {trade} was answered {why}.", which(op));
-                    anomalies.push(anomaly("swapped-reply", Some(trade), message, &[op]));
+                    anomalies.push(anomaly_of("swapped-reply", Some(trade), message, &[op]));
                 }
             }
             Ok(None) => {}

@@ -12,8 +12,8 @@ use ordeal_core::{Anomaly, Checker, Finding, History, Operation, Verdict, judge_
 
 use super::super::Details;
 use super::super::answers::{Copies as OfNode, Copy, Status};
-use super::{Life, anomaly, conclude, finals, lives};
-use crate::report::which;
+use super::{Life, conclude, finals, lives};
+use crate::report::{anomaly_of, which};
 
 /// The judge.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +111,7 @@ impl<'a> Trade<'a> {
         let (one, at) = decided.next()?;
         let (other, op) = decided.find(|(other, _)| *other != one)?;
         let message = format!("Of {} {} has {one:?} and {} has {other:?}.", self.name, which(at), which(op));
-        Some(anomaly("copies-disagree", Some(self.name), message, &[at, op]))
+        Some(anomaly_of("copies-disagree", Some(self.name), message, &[at, op]))
     }
 
     fn minority(&self) -> Option<Anomaly> {
@@ -126,7 +126,7 @@ impl<'a> Trade<'a> {
         }
         let message =
             format!("{} is confirmed in {}, but only {by:?} have confirmed it.", self.name, which(op));
-        Some(anomaly("confirmed-without-majority", Some(self.name), message, &[op]))
+        Some(anomaly_of("confirmed-without-majority", Some(self.name), message, &[op]))
     }
 
     fn missing(&self) -> Option<Anomaly> {
@@ -139,7 +139,7 @@ impl<'a> Trade<'a> {
         let held = copy.map_or(Status::None, |copy| copy.status);
         let message =
             format!("{} is confirmed in {}, but {held:?} at {node} in the end.", self.name, which(op));
-        Some(anomaly("confirmed-trade-missing", Some(self.name), message, &[op, *read]))
+        Some(anomaly_of("confirmed-trade-missing", Some(self.name), message, &[op, *read]))
     }
 
     fn below_mark(&self) -> Option<Anomaly> {
@@ -150,7 +150,7 @@ impl<'a> Trade<'a> {
         let (node, _, _, read) = since.find(|(_, _, copy, _)| lacks(copy))?;
         let message =
             format!("{} is settled in {}, but {node} has not confirmed that.", self.name, which(op));
-        Some(anomaly("settled-below-high-water-mark", Some(self.name), message, &[op, *read]))
+        Some(anomaly_of("settled-below-high-water-mark", Some(self.name), message, &[op, *read]))
     }
 
     fn forgotten(&self) -> Option<Anomaly> {
@@ -167,6 +167,6 @@ impl<'a> Trade<'a> {
         let message = format!("{} about {} was accepted, but nothing came of it.", which(op), self.name);
         let reads: Vec<&Operation<'_>> =
             std::iter::once(*op).chain(self.copies.iter().map(|c| c.3)).collect();
-        Some(anomaly("accepted-then-forgotten", Some(self.name), message, &reads))
+        Some(anomaly_of("accepted-then-forgotten", Some(self.name), message, &reads))
     }
 }

@@ -10,8 +10,8 @@
 use ordeal_core::{Anomaly, Checker, Finding, History, Operation, Verdict, judge_operations};
 
 use super::super::answers::{Answer, Status};
-use super::{Life, anomaly, conclude, lives};
-use crate::report::which;
+use super::{Life, conclude, lives};
+use crate::report::{anomaly_of, which};
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,12 +60,12 @@ fn contradiction(trade: &str, life: &Life<'_>) -> Option<Anomaly> {
     if let Some((_, rejected)) = life.said.iter().find(|(answer, _)| answer.status == Status::Rejected) {
         let message =
             format!("{trade} is confirmed in {} and rejected in {}.", which(confirmed), which(rejected));
-        return Some(anomaly("confirmed-and-rejected", Some(trade), message, &[confirmed, *rejected]));
+        return Some(anomaly_of("confirmed-and-rejected", Some(trade), message, &[confirmed, *rejected]));
     }
     let (other, op) = life.said_at_least(Status::Confirmed).find(|(other, _)| *other != details)?;
     let both = format!("{details:?} in {} and {other:?} in {}", which(confirmed), which(op));
     let message = format!("{trade} is confirmed with two different details: {both}.");
-    Some(anomaly("two-details-confirmed", Some(trade), message, &[confirmed, op]))
+    Some(anomaly_of("two-details-confirmed", Some(trade), message, &[confirmed, op]))
 }
 
 fn unasked(trade: &str, life: &Life<'_>) -> Option<Anomaly> {
@@ -75,7 +75,7 @@ fn unasked(trade: &str, life: &Life<'_>) -> Option<Anomaly> {
     let (details, op) = life.said_at_least(Status::Confirmed).find(|(details, op)| !asked(details, op))?;
     let message =
         format!("{} says that {trade} is confirmed with {details:?}, which nobody asked for.", which(op));
-    Some(anomaly("confirmed-unasked", Some(trade), message, &[op]))
+    Some(anomaly_of("confirmed-unasked", Some(trade), message, &[op]))
 }
 
 /// How much an answer says for good: nothing, that it is decided, that it is settled.
@@ -102,5 +102,5 @@ fn went_back(trade: &str, life: &Life<'_>) -> Option<Anomaly> {
         answer.status,
         which(op)
     );
-    Some(anomaly("went-back", Some(trade), message, &[told, op]))
+    Some(anomaly_of("went-back", Some(trade), message, &[told, op]))
 }

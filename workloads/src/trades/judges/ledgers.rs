@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use ordeal_core::{Anomaly, Checker, EventKind, Finding, History, Operation, Verdict, judge_operations};
 
 use super::super::answers::{Copies, Ledger, Status};
-use super::{anomaly, conclude, finals, trade_of};
-use crate::report::which;
+use super::{conclude, finals, trade_of};
+use crate::report::{anomaly_of, which};
 
 /// The judge.
 #[derive(Clone, Copy, Debug)]
@@ -68,11 +68,11 @@ fn repeated(ledger: &Ledger, op: &Operation<'_>) -> Vec<Anomaly> {
         *position = position.saturating_add(booking.volume);
         if !seen.insert(trade) {
             let message = format!("{}: line {line} executes {trade} once more.", which(op));
-            anomalies.push(anomaly("executed-twice", Some(trade), message, &[op]));
+            anomalies.push(anomaly_of("executed-twice", Some(trade), message, &[op]));
         }
         if *position != booking.position {
             let message = format!("{}: line {line} should come to {position}: {booking:?}.", which(op));
-            anomalies.push(anomaly("wrong-position", Some(trade), message, &[op]));
+            anomalies.push(anomaly_of("wrong-position", Some(trade), message, &[op]));
             // What follows is measured by this line.
             *position = booking.position;
         }
@@ -94,13 +94,13 @@ fn compared(ledger: &Ledger, copies: &Copies, open: &BTreeSet<&str>, op: &Operat
         }
         if details.is_none_or(|d| (d.volume, &d.counterparty) != (booking.volume, &booking.counterparty)) {
             let message = format!("{}: {booking:?} was executed, but the node has {details:?}.", which(op));
-            anomalies.push(anomaly("executed-otherwise", Some(trade), message, &[op]));
+            anomalies.push(anomaly_of("executed-otherwise", Some(trade), message, &[op]));
         }
     }
     for (trade, copy) in &copies.copies {
         if copy.status >= Status::Confirmed && !booked.contains(&**trade) {
             let message = format!("{}: {trade} is confirmed, but was not executed.", which(op));
-            anomalies.push(anomaly("not-executed", Some(trade), message, &[op]));
+            anomalies.push(anomaly_of("not-executed", Some(trade), message, &[op]));
         }
     }
     anomalies

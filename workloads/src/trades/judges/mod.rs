@@ -7,20 +7,19 @@ mod ledgers;
 mod waiting_lists;
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 
 pub(super) use answers::Answers;
 pub(super) use copies::Copies;
 pub(super) use decisions::Decisions;
 pub(super) use ledgers::Ledgers;
-use ordeal_checkers::{FINAL_READS, Phases};
+use ordeal_checkers::Phases;
 use ordeal_core::{Anomaly, EventKind, Finding, History, Key, Operation, Verdict};
 use serde::Deserialize;
 pub(super) use waiting_lists::WaitingLists;
 
 use super::Details;
 use super::answers::{Answer, Status};
-use crate::report::{self, Report, node, result};
+use crate::report::{Report, node, result};
 
 /// What was asked and said of one trade.
 #[derive(Default)]
@@ -81,9 +80,8 @@ fn finals<'a, T: Deserialize<'a>>(
     f: &str,
 ) -> (BTreeMap<&'a str, (T, &'a Operation<'a>)>, Vec<String>) {
     let (mut found, mut unread) = (BTreeMap::new(), Vec::new());
-    let began = Phases::of(history).began(FINAL_READS);
-    let is_final = |op: &&Operation<'_>| began.is_some_and(|began| (op.invoke.time, op.index()) > began);
-    for op in operations.iter().filter(|op| op.f() == f).filter(is_final) {
+    let phases = Phases::of(history);
+    for op in operations.iter().filter(|op| op.f() == f && phases.is_final(op.invoke)) {
         match result(op) {
             Ok(Some(answer)) => drop(found.entry(node(op)).or_insert((answer, op))),
             Ok(None) => {}
@@ -93,18 +91,9 @@ fn finals<'a, T: Deserialize<'a>>(
     (found, unread)
 }
 
-/// An anomaly that these operations show.
-fn anomaly(name: &str, trade: Option<&str>, message: impl Display, ops: &[&Operation<'_>]) -> Anomaly {
-    report::anomaly(name, trade.map(|trade| Key::Text(trade.to_owned())).as_ref(), ops, message)
-}
-
 /// What a judge found; else `otherwise`, unless something could not be read.
 fn conclude(name: &str, anomalies: Vec<Anomaly>, unread: &[String], otherwise: (Verdict, String)) -> Finding {
-    let mut report = Report::default();
-    anomalies.into_iter().for_each(|anomaly| report.add(anomaly));
-    if let Some(first) = unread.first() {
-        report.undecided(format!("{} answers could not be read; {first}", unread.len()));
-    }
+    let mut report = Report::of(anomalies, unread);
     match otherwise {
         (Verdict::Unknown, why) => {
             report.undecided(why);

@@ -1,11 +1,11 @@
 //! No request waits longer than the node says it may (`entry-too-old`), and in the end none waits (`entry-leaked`).
 
-use ordeal_checkers::{FINAL_READS, Phases};
+use ordeal_checkers::Phases;
 use ordeal_core::{Checker, Finding, History, Operation, Verdict, judge_operations};
 
 use super::super::answers::WaitingList;
-use super::{anomaly, conclude};
-use crate::report::{result, which};
+use super::conclude;
+use crate::report::{anomaly_of, result, which};
 
 /// The judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,7 +26,7 @@ impl Checker for WaitingLists {
 }
 
 fn judge(history: &History, operations: &[Operation<'_>]) -> Finding {
-    let began = Phases::of(history).began(FINAL_READS);
+    let phases = Phases::of(history);
     let (mut anomalies, mut unread, mut entries, mut finals) = (Vec::new(), Vec::new(), 0, 0);
     for op in operations.iter().filter(|op| op.f() == "waiting-list") {
         let list = match result::<WaitingList>(op) {
@@ -37,7 +37,7 @@ fn judge(history: &History, operations: &[Operation<'_>]) -> Finding {
                 continue;
             }
         };
-        let is_final = began.is_some_and(|began| (op.invoke.time, op.index()) > began);
+        let is_final = phases.is_final(op.invoke);
         finals += usize::from(is_final);
         for entry in list.pending {
             entries += 1;
@@ -45,11 +45,11 @@ fn judge(history: &History, operations: &[Operation<'_>]) -> Finding {
             if entry.age_ms > list.expiry_ms + SLACK_MS {
                 let message =
                     format!("{}: {entry:?}, but {} ms is as long as it may.", which(op), list.expiry_ms);
-                anomalies.push(anomaly("entry-too-old", trade, message, &[op]));
+                anomalies.push(anomaly_of("entry-too-old", trade, message, &[op]));
             }
             if is_final {
                 let message = format!("{}: {entry:?} still waits in the end.", which(op));
-                anomalies.push(anomaly("entry-leaked", trade, message, &[op]));
+                anomalies.push(anomaly_of("entry-leaked", trade, message, &[op]));
             }
         }
     }
