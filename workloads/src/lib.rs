@@ -14,6 +14,7 @@ pub mod patients;
 pub mod register;
 mod report;
 pub mod scores;
+mod shown;
 pub mod stocks;
 pub mod trades;
 mod waiting;

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::NotMine;
-use judges::{Answered, Feeds, Hits, Viewers};
+use judges::{Feeds, Hits, Viewers, answered};
 use load::Load;
 
 /// The workload's name.
@@ -125,8 +125,8 @@ impl Workload for Scores {
         let names = RegisterNames { read: "read".into(), write: "goal".into(), cas: None };
         let register = VersionedRegister { names };
         vec![
-            Box::new(Answered(Linearizable::new(register).only(|f| matches!(f, "goal" | "read")))),
-            Box::new(Answered(Convergence::new(["read", "read-database", "events"]))),
+            Box::new(answered(Linearizable::new(register).only(|f| matches!(f, "goal" | "read")))),
+            Box::new(answered(Convergence::new(["read", "read-database", "events"]))),
             Box::new(Feeds),
             Box::new(Viewers),
             Box::new(Hits),

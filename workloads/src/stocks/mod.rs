@@ -20,7 +20,7 @@ use ordeal_core::{Checker, Generator, Key, Op, Plan, Workload};
 use serde_json::{Value, json};
 
 use crate::NotMine;
-use judges::{AuditFeeds, FencingTokens, Prices, Takeover};
+use judges::{AuditFeeds, FencingTokens, Takeover, prices};
 use load::{Finals, Load};
 
 /// The workload's name.
@@ -167,8 +167,8 @@ impl Workload for Stocks {
         let register = Register { names: names("read"), ..Register::default() };
         vec![
             Box::new(FencingTokens),
-            Box::new(Prices(Linearizable::new(register).only(|f| matches!(f, "read" | "update")))),
-            Box::new(Prices(Staleness::new(names("read-local")).max_ms(Some(staleness)))),
+            Box::new(prices(Linearizable::new(register).only(|f| matches!(f, "read" | "update")))),
+            Box::new(prices(Staleness::new(names("read-local")).max_ms(Some(staleness)))),
             Box::new(AuditFeeds { price_nodes: plan.nodes.saturating_sub(coordinators(plan)) }),
             Box::new(Takeover { lease_ms: lease }),
             Box::new(Stats),

@@ -4,7 +4,7 @@ mod feeds;
 mod hits;
 mod viewers;
 
-use ordeal_core::{Checker, Event, EventKind, Finding, History, Limits, Operation};
+use ordeal_core::{Checker, Event, EventKind, Operation};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -13,23 +13,11 @@ pub(super) use hits::Hits;
 pub(super) use viewers::Viewers;
 
 use super::Score;
+use crate::shown::Shown;
 
 /// Shows a judge scores without who answered: a copy and the database must answer the same.
-pub(super) struct Answered<C>(pub(super) C);
-
-impl<C: Checker> Checker for Answered<C> {
-    fn name(&self) -> String {
-        self.0.name()
-    }
-
-    fn check(&self, history: &History) -> Finding {
-        let events = history.events.iter().map(without_hit).collect();
-        self.0.check(&History { events, truncated: history.truncated.clone() })
-    }
-
-    fn limit(&mut self, limits: &Limits) {
-        self.0.limit(limits);
-    }
+pub(super) fn answered<C: Checker>(to: C) -> Shown<C> {
+    Shown { to, with: without_hit }
 }
 
 /// A read answers `[sequence, score, hit]`; of these the first two are left.

@@ -1,6 +1,6 @@
 //! Small histories written by hand: valid ones, and one for every anomaly that a judge can name.
 
-use ordeal_core::{Checker, Verdict};
+use ordeal_core::{Checker, Finding, History, Verdict};
 use serde_json::json;
 
 use super::*;
@@ -160,5 +160,5 @@ fn who_answered_is_hidden_from_other_judges() {
             Finding::new("shows", Verdict::Valid, history.events[1].value.to_string())
         }
     }
-    assert_eq!(Answered(Shows).check(&history(&[read(1, 0, 1, true)])).summary, r#"[1,[1,0,"g1"]]"#);
+    assert_eq!(answered(Shows).check(&history(&[read(1, 0, 1, true)])).summary, r#"[1,[1,0,"g1"]]"#);
 }

@@ -4,28 +4,17 @@ mod audit;
 mod takeover;
 mod tokens;
 
-use ordeal_core::{Checker, Event, EventKind, Finding, History, Limits};
+use ordeal_core::{Checker, Event, EventKind};
 
 pub(super) use audit::AuditFeeds;
 pub(super) use takeover::Takeover;
 pub(super) use tokens::FencingTokens;
 
-/// A judge of registers, shown the prices without the tokens they came with.
-pub(super) struct Prices<C>(pub(super) C);
+use crate::shown::Shown;
 
-impl<C: Checker> Checker for Prices<C> {
-    fn name(&self) -> String {
-        self.0.name()
-    }
-
-    fn check(&self, history: &History) -> Finding {
-        let events = history.events.iter().map(without_token).collect();
-        self.0.check(&History { events, truncated: history.truncated.clone() })
-    }
-
-    fn limit(&mut self, limits: &Limits) {
-        self.0.limit(limits);
-    }
+/// Shows a judge of registers the prices without the tokens they came with.
+pub(super) fn prices<C: Checker>(to: C) -> Shown<C> {
+    Shown { to, with: without_token }
 }
 
 /// An update and the answer of a strong read are `[token, price]`; of these only the price is left.

@@ -1,6 +1,6 @@
 //! Small histories written by hand: valid ones, and one for every anomaly that a judge can name.
 
-use ordeal_core::{Anomaly, Verdict};
+use ordeal_core::{Anomaly, History, Verdict};
 use serde_json::{Value, json};
 
 use super::*;
@@ -181,7 +181,7 @@ fn judges_of_registers_see_prices_without_tokens() {
     use ordeal_checkers::models::RegisterNames;
     use ordeal_checkers::{Linearizable, Register};
     let names = RegisterNames { read: "read".into(), write: "update".into(), cas: None };
-    let judge_of = || Prices(Linearizable::new(Register { names: names.clone(), ..Register::default() }));
+    let judge_of = || prices(Linearizable::new(Register { names: names.clone(), ..Register::default() }));
     let unread = ("n4", "read", Value::Null, 0, 5, "ok", json!([7, null]));
     let mut lines =
         vec![unread, update("n4", 10, 7, 1, "ok"), update("n4", 20, 7, 2, "fail"), read("n4", 30, 7, 1)];
