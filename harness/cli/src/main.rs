@@ -11,6 +11,7 @@ mod file;
 mod judge;
 mod progress;
 mod resolve;
+mod signals;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -15,7 +15,6 @@ use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::Command;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -25,6 +24,7 @@ use crate::args::AuditArgs;
 use crate::exit::{Exit, UsageError, eprint, print, usage};
 use crate::progress::Counted;
 use crate::resolve::this_program;
+use crate::signals;
 
 pub(crate) fn main(args: &AuditArgs) -> anyhow::Result<Exit> {
     let subjects = subjects(args)?;
@@ -91,7 +91,7 @@ async fn audit_all(
     progress: &Counted,
 ) -> anyhow::Result<(Vec<Row>, bool)> {
     let places = Arc::new(Semaphore::new(args.jobs.into()));
-    let interrupt = interrupted()?;
+    let interrupt = signals::interrupted(on_signal)?;
     let mut running = JoinSet::new();
     for subject in subjects {
         let audit = Audit { runs: args.runs, for_ms: args.duration.as_millis(), dir: dir.to_owned() };
@@ -122,20 +122,11 @@ async fn audit_all(
     Ok((rows, *interrupt.borrow()))
 }
 
-/// Becomes true when the audit is asked to stop.
-fn interrupted() -> anyhow::Result<watch::Receiver<bool>> {
-    let (stop, stopped) = watch::channel(false);
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-        let (mut signals, stop) = (signal(kind).context("cannot watch for signals")?, stop.clone());
-        tokio::spawn(async move {
-            while signals.recv().await.is_some() {
-                if !stop.send_replace(true) {
-                    eprint("ordeal: interrupted; the runs heal and stop");
-                }
-            }
-        });
+/// The runs are told to stop, and said to be, once.
+fn on_signal(again: bool) {
+    if !again {
+        eprint("ordeal: interrupted; the runs heal and stop");
     }
-    Ok(stopped)
 }
 
 /// What all runs of an audit have in common.

@@ -11,14 +11,12 @@ use ordeal_core::{Judgement, Verdict};
 use ordeal_report::Judged;
 use ordeal_runner::sandbox::{self, Entered};
 use ordeal_runner::{Audit, Progress, RunDir};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
 use crate::args::{Expect, RunArgs};
 use crate::exit::{Exit, UsageError, eprint, print, style};
-use crate::judge;
 use crate::progress::Watcher;
 use crate::resolve::{Resolved, class, resolve, this_program};
+use crate::{judge, signals};
 
 pub(crate) fn main(args: &RunArgs) -> anyhow::Result<Exit> {
     let resolved = resolve(args)?;
@@ -94,7 +92,7 @@ fn inside(resolved: Resolved, dir: &RunDir, args: &RunArgs) -> anyhow::Result<Ju
             class,
             capture: args.pcap.clone(),
             progress,
-            interrupt: watch_signals()?,
+            interrupt: signals::interrupted(on_signal)?,
         };
         Ok::<_, anyhow::Error>(ordeal_runner::run(audit).await?)
     });
@@ -171,22 +169,9 @@ fn start_log(path: &Path) -> anyhow::Result<()> {
 
 /// The first Ctrl-C (or TERM, or HUP) ends the run early and in good order; a second one, or one while
 /// the judges are at work, ends it at once.
-fn watch_signals() -> anyhow::Result<watch::Receiver<bool>> {
-    let (interrupt, interrupted) = watch::channel(false);
-    let mut signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
-        .map(signal)
-        .into_iter()
-        .collect::<Result<Vec<_>, _>>()
-        .context("cannot watch for signals")?;
-    tokio::spawn(async move {
-        loop {
-            let [a, b, c] = &mut signals[..] else { return };
-            tokio::select! { _ = a.recv() => {}, _ = b.recv() => {}, _ = c.recv() => {} }
-            if interrupt.send_replace(true) || JUDGING.load(Ordering::Relaxed) {
-                std::process::exit(Exit::Harness as i32);
-            }
-            eprint("ordeal: interrupted; healing and stopping (once more to stop at once)");
-        }
-    });
-    Ok(interrupted)
+fn on_signal(again: bool) {
+    if again || JUDGING.load(Ordering::Relaxed) {
+        std::process::exit(Exit::Harness as i32);
+    }
+    eprint("ordeal: interrupted; healing and stopping (once more to stop at once)");
 }
