@@ -9,8 +9,8 @@ use crate::disk_faults::damage::{bit_rot, truncate};
 use crate::disk_faults::rules::{bit_flip, disk_error, disk_full, slow_disk};
 use crate::disk_faults::{crash_point, power_loss, rollback};
 use crate::{
-    Arsenal, clock, crash_at_line, crash_loop, fd_limit, kill, limits, link, memory_limit, partition, pause,
-    restart_with, rolling_restart, slow_process,
+    Arsenal, clock, crash_at_line, crash_loop, fd_limit, join, kill, limits, link, memory_limit, partition,
+    pause, restart_with, rolling_restart, slow_process,
 };
 
 /// Kinds that belong together: their names stand for all of theirs on the command line.
@@ -26,11 +26,14 @@ pub enum Group {
     Clock,
     /// What is on the disks, and how they answer.
     Disk,
+    /// Which nodes there are.
+    Membership,
 }
 
 impl Group {
     /// All of them.
-    pub const ALL: [Group; 5] = [Self::Process, Self::Network, Self::Link, Self::Clock, Self::Disk];
+    pub const ALL: [Group; 6] =
+        [Self::Process, Self::Network, Self::Link, Self::Clock, Self::Disk, Self::Membership];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -40,6 +43,7 @@ impl Group {
             Self::Link => "link",
             Self::Clock => "clock",
             Self::Disk => "disk",
+            Self::Membership => "membership",
         }
     }
 }
@@ -109,7 +113,7 @@ const fn kind(
 #[rustfmt::skip]
 static KINDS: &[Kind] = {
     use Excludes::{Clocks, Lives, Nothing};
-    use Group::{Clock, Disk, Link, Network, Process};
+    use Group::{Clock, Disk, Link, Membership, Network, Process};
     use Severity::{Damaging, OnRequest, Survivable};
     &[
         kind((kill::NAME, kill::ABOUT), Process, Lives, Survivable, kill::build),
@@ -144,6 +148,7 @@ static KINDS: &[Kind] = {
         kind((bit_rot::NAME, bit_rot::ABOUT), Disk, Lives, Damaging, bit_rot::build),
         kind((truncate::NAME, truncate::ABOUT), Disk, Lives, Damaging, truncate::build),
         kind((rollback::NAME, rollback::ABOUT), Disk, Lives, Damaging, rollback::build),
+        kind((join::NAME, join::ABOUT), Membership, Nothing, Survivable, join::build),
     ]
 };
 

@@ -21,6 +21,7 @@ mod disk_faults;
 mod ends;
 mod fd_limit;
 mod in_force;
+mod join;
 mod kill;
 mod kinds;
 mod limits;
@@ -48,7 +49,7 @@ pub use disk::Disks;
 pub use in_force::InForce;
 pub use kinds::{Excludes, Group, Kind, Severity, all, find};
 pub use machine::machine;
-pub use schedule::{Asked, Clause, Setting, When, once_at_a_time, parse, schedule};
+pub use schedule::{Asked, Clause, Setting, When, no_more_than_can_join, once_at_a_time, parse, schedule};
 
 /// What the faults of one run share.
 #[derive(Debug, Default)]
@@ -63,4 +64,6 @@ pub struct Arsenal {
     pub disks: Disks,
     /// What is in force on which links.
     pub in_force: InForce,
+    /// How many nodes there are to join while the run goes on.
+    pub joining: usize,
 }

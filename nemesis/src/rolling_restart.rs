@@ -47,11 +47,12 @@ struct Args {
 
 impl RollingRestart {
     async fn restart(&self, cluster: &dyn Cluster, step: &FaultStep) -> Result<Value, String> {
-        let Args { order, signal } = args::parse(&step.args, EXPECTED)?;
+        let Args { mut order, signal } = args::parse(&step.args, EXPECTED)?;
         let each_once = whom::checked(&order, cluster.spec().nodes.len()).and_then(|nodes| {
             if nodes.len() == order.len() { Ok(()) } else { Err("a node is named twice".to_owned()) }
         });
         each_once.map_err(|why| args::wrong(&why, EXPECTED, &step.args))?;
+        order.retain(|&node| node < cluster.joined());
         self.order.lock().await.clone_from(&order);
         let time = Duration::from_millis(step.for_ms / 2);
         let turns = roll(&self.victims, cluster, Rolling { order: &order, signal, time }, |_| {}).await?;

@@ -24,7 +24,7 @@ use serde_json::Value;
 
 pub use text::{Clause, When, parse};
 
-use crate::{Excludes, Kind, kill, partition};
+use crate::{Excludes, Kind, join, kill, partition};
 
 /// A run this long sees all cards, and one this long sees them twice.
 const LONG_MS: u64 = 10_000;
@@ -41,6 +41,8 @@ const PERIOD_MS: u64 = (FAULT_MS.0 + FAULT_MS.1 + QUIET_MS.0 + QUIET_MS.1) / 2;
 const GROUP: usize = 4;
 /// How often a deck takes part in a period if there is no need.
 const TAKES_PART: f64 = 0.6;
+/// The part of the load in which nodes join.
+const JOIN_PART: f64 = 0.5;
 /// How often one more of the kinds that exclude nothing takes part.
 const ONE_MORE: f64 = 0.4;
 
@@ -60,8 +62,10 @@ pub struct Setting {
     pub duration_ms: u64,
     /// The run's seed.
     pub seed: u64,
-    /// How many nodes there are.
+    /// How many nodes there are, when all have joined.
     pub nodes: usize,
+    /// How many of them join while the run goes on.
+    pub joining: usize,
     /// The target can name its primary.
     pub has_primary: bool,
 }
@@ -74,13 +78,17 @@ pub fn schedule(asked: &[Asked<'_>], setting: Setting) -> Result<Vec<FaultStep>,
     if setting.duration_ms == 0 {
         return Ok(Vec::new());
     }
-    let drawn: Vec<Asked<'_>> = asked.iter().filter(|a| a.clause.when == When::Drawn).copied().collect();
+    let drawn = |a: &&Asked<'_>| a.clause.when == When::Drawn && a.fault.name() != join::NAME;
+    let drawn: Vec<Asked<'_>> = asked.iter().filter(drawn).copied().collect();
     let mut steps = Vec::new();
     for (position, asked) in asked.iter().enumerate() {
         let name = asked.fault.name();
         // What is drawn for one clause does not depend on the others.
         let rng = &mut Rng::fork(setting.seed, &format!("{name} {position}"));
-        let times = asked.clause.when.times(setting.duration_ms).map_err(|why| format!("{name}: {why}"))?;
+        let times = match (name, &asked.clause.when) {
+            (join::NAME, When::Drawn) => joins(rng, setting),
+            (_, when) => when.times(setting.duration_ms).map_err(|why| format!("{name}: {why}"))?,
+        };
         for (at_ms, for_ms) in times {
             let args = args(asked, rng, setting)?;
             steps.push(FaultStep { at_ms, for_ms, fault: name.to_owned(), args });
@@ -97,6 +105,7 @@ pub fn schedule(asked: &[Asked<'_>], setting: Setting) -> Result<Vec<FaultStep>,
     }
     steps.sort_by_key(|step| step.at_ms);
     once_at_a_time(&steps)?;
+    no_more_than_can_join(&steps, setting.joining)?;
     Ok(steps)
 }
 
@@ -146,6 +155,26 @@ pub fn once_at_a_time(steps: &[FaultStep]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Refuses a schedule in which more nodes join than there are to join.
+///
+/// # Errors
+/// How many there are.
+pub fn no_more_than_can_join(steps: &[FaultStep], joining: usize) -> Result<(), String> {
+    let joins = steps.iter().filter(|step| step.fault == join::NAME).count();
+    match joins <= joining {
+        true => Ok(()),
+        false => Err(format!("{joins} nodes are to join, and there are {joining}: say --join {joins}")),
+    }
+}
+
+/// When nodes join if nothing is said: each once, in the first [`JOIN_PART`] of the load, so that the system also works
+/// with all of them.
+fn joins(rng: &mut Rng, Setting { duration_ms, joining, .. }: Setting) -> Vec<(u64, u64)> {
+    let turn_ms = (duration_ms as f64 * JOIN_PART) as u64 / joining.max(1) as u64;
+    let for_ms = (turn_ms / 2).max(1);
+    (0..joining as u64).map(|turn| (turn * turn_ms + rng.between(turn_ms / 8, turn_ms / 2), for_ms)).collect()
 }
 
 /// A period before it is fitted to the time there is.
@@ -324,7 +353,7 @@ mod tests {
         let faults: Vec<_> = clauses.iter().map(|clause| (clause.kind.build)(&Arc::default())).collect();
         let asked: Vec<Asked<'_>> =
             clauses.iter().zip(&faults).map(|(clause, fault)| Asked { clause, fault: &**fault }).collect();
-        schedule(&asked, Setting { duration_ms, seed, nodes: 5, has_primary: true })
+        schedule(&asked, Setting { duration_ms, seed, nodes: 5, joining: 2, has_primary: true })
     }
 
     fn with(text: &str, duration_ms: u64, seed: u64) -> Vec<FaultStep> {
@@ -357,6 +386,10 @@ mod tests {
                         let of_kind: Vec<_> = steps.iter().filter(|s| s.fault == kind.name).collect();
                         let often = ["kill", "partition"].contains(&kind.name) && duration_ms >= 10_000;
                         let turns = if duration_ms >= 30_000 { 2 } else { 1 } * (1 + usize::from(often));
+                        if kind.name == join::NAME {
+                            assert_eq!(of_kind.len(), 2, "each node that can join does: {context}");
+                            continue;
+                        }
                         assert!(of_kind.len() >= turns, "{}: {context}", kind.name);
                     }
                     if duration_ms < 10_000 {
@@ -373,6 +406,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn no_more_nodes_join_than_there_are() {
+        let steps = with("join; kill at 3s for 2s", 20_000, 1);
+        assert_eq!(steps.iter().filter(|step| step.fault == join::NAME).count(), 2, "{steps:?}");
+        assert!(steps.iter().all(|step| step.at_ms + step.for_ms <= 10_000), "{steps:?}");
+        assert_eq!(with("join at 3s; join at 7s", 20_000, 1).len(), 2);
+        let refused = plan("join every 3s for 1s", 20_000, 1).unwrap_err();
+        assert!(refused.contains("there are 2"), "{refused}");
+        assert!(plan("join(n1)", 20_000, 1).unwrap_err().contains("in their order"));
     }
 
     #[test]

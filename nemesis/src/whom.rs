@@ -134,19 +134,31 @@ pub(crate) fn some(rng: &mut Rng, nodes: usize, count: usize) -> Vec<usize> {
     drawn
 }
 
-/// The nodes that are meant now, in ascending order; at least one.
+/// The nodes that are meant now, in ascending order; at least one. In the place of one that has not joined yet
+/// stands one that was there from the beginning.
 pub(crate) async fn resolve(args: &Value, cluster: &dyn Cluster) -> Result<Vec<usize>, String> {
     let count = cluster.spec().nodes.len();
     let parsed = Args::deserialize(args).map_err(|_| format!("{EXPECTED}, found {args}"))?;
     match parsed.nodes {
         Nodes::These(nodes) => {
-            checked(&nodes, count).map_err(|why| format!("{why}; {EXPECTED}, found {args}"))
+            let nodes = checked(&nodes, count).map_err(|why| format!("{why}; {EXPECTED}, found {args}"))?;
+            Ok(nodes
+                .into_iter()
+                .map(|node| stand_in(cluster, node))
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect())
         }
-        Nodes::Word(Word::All) => Ok((0..count).collect()),
+        Nodes::Word(Word::All) => Ok((0..cluster.joined()).collect()),
         Nodes::Word(Word::Primary) => Ok(primaries(cluster).await?.nodes),
         // Before the first write any node will do.
         Nodes::Word(Word::LastAcknowledged) => Ok(vec![cluster.last_acknowledged().unwrap_or(0)]),
     }
+}
+
+/// The node itself if it has joined, and otherwise one that was there from the beginning.
+fn stand_in(cluster: &dyn Cluster, node: usize) -> usize {
+    if node < cluster.joined() { node } else { node % cluster.spec().founders }
 }
 
 /// Whom to take for the primary.

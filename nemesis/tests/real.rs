@@ -4,10 +4,13 @@ mod cluster;
 mod links;
 mod partitions;
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cluster::{TestCluster, build, heal, inject, sandboxed, until};
 use ordeal_core::{Cluster, Machine};
+use ordeal_nemesis::Arsenal;
 use serde_json::json;
 
 /// Does nothing.
@@ -31,6 +34,48 @@ fn an_iptables_that_does_not_work_is_replaced_and_the_reason_recorded() {
         assert_eq!(installed["mechanism"], "built-in");
         assert!(installed["iptables"].as_str().unwrap().contains("/bin/false: n1: "), "{installed}");
         assert!(heal(&*fault, &cluster).await.proved);
+    });
+}
+
+#[test]
+fn nodes_join_one_after_another_and_none_is_hit_before() {
+    sandboxed("nodes_join_one_after_another_and_none_is_hit_before", async {
+        let cluster = TestCluster::new(4, IDLE).joining(2);
+        (0..2).for_each(|node| cluster.spawn(node));
+        let arsenal = Arsenal { joining: 2, ..Arsenal::default() };
+        let join = (ordeal_nemesis::find("join").unwrap().build)(&Arc::new(arsenal));
+        assert!(!join.probe(&cluster).await.proved, "nobody has joined yet");
+
+        // In the place of one that has not joined another one is killed.
+        let kill = build("kill", &Machine::default());
+        let (installed, _) = inject(&*kill, &cluster, json!({"nodes": [3]})).await.unwrap();
+        assert_eq!(installed["nodes"], json!([1]));
+        assert!(heal(&*kill, &cluster).await.proved);
+        let rolling = build("rolling-restart", &Machine::default());
+        let (installed, probe) = inject(&*rolling, &cluster, json!({"order": [3, 1, 2, 0]})).await.unwrap();
+        assert!(probe.proved, "{}", probe.seen);
+        assert_eq!(installed["order"], json!([1, 0]));
+        assert!(heal(&*rolling, &cluster).await.proved);
+
+        cluster.refusals.store(2, Ordering::Relaxed);
+        let (installed, probe) = inject(&*join, &cluster, json!({})).await.unwrap();
+        assert!(probe.proved, "{}", probe.seen);
+        assert_eq!((&installed["node"], &probe.seen["nodes"]), (&json!(2), &json!(3)));
+        assert!(cluster.init_pid(2).is_some() && cluster.init_pid(3).is_none());
+        assert!(heal(&*join, &cluster).await.proved);
+        assert!(cluster.init_pid(2).is_some(), "it stays");
+
+        // One that the system does not take in is told of again on heal.
+        cluster.refusals.store(usize::MAX, Ordering::Relaxed);
+        let refused = inject(&*join, &cluster, json!({})).await.unwrap_err();
+        assert!(refused.contains("n4 has not joined yet: no majority"), "{refused}");
+        assert!(!join.probe(&cluster).await.proved);
+        cluster.refusals.store(1, Ordering::Relaxed);
+        assert!(heal(&*join, &cluster).await.proved);
+        assert!(join.probe(&cluster).await.proved, "it has joined after all");
+        assert!(inject(&*join, &cluster, json!({})).await.unwrap_err().contains("all nodes have joined"));
+        let (installed, _) = inject(&*kill, &cluster, json!({"nodes": "all"})).await.unwrap();
+        assert_eq!(installed["nodes"], json!([0, 1, 2, 3]));
     });
 }
 

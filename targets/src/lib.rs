@@ -10,6 +10,7 @@
 //! - `memory`: no processes at all, to test the harness itself.
 
 pub mod manifest;
+mod membership;
 pub mod patterns;
 pub mod systems;
 
@@ -30,8 +31,10 @@ pub struct Config {
     pub bug: Option<String>,
     /// Settings by name; what is left out takes its default.
     pub options: BTreeMap<String, String>,
-    /// How many nodes.
+    /// How many nodes there are from the beginning.
     pub nodes: usize,
+    /// How many join while the run goes on.
+    pub joining: usize,
     /// The `ordeal` binary itself, which runs the reference nodes.
     pub ordeal: PathBuf,
 }
@@ -87,6 +90,8 @@ pub struct Entry {
     pub default_workload: &'static str,
     /// How many nodes it usually has.
     pub default_nodes: usize,
+    /// How many nodes it usually takes in while the run goes on; `None` if it takes none in.
+    pub joining: Option<usize>,
     /// How many nodes it can have.
     pub nodes: RangeInclusive<usize>,
     /// The defects it can be started with.
@@ -112,6 +117,7 @@ pub const TARGETS: &[Entry] = &[
         about: "registers in the harness's own memory, no processes: to try out the harness itself",
         default_workload: "register",
         default_nodes: 3,
+        joining: None,
         nodes: 1..=64,
         bugs: memory::BUGS,
         options: &[],
@@ -151,12 +157,15 @@ impl Entry {
                 )));
             }
         }
-        if !self.nodes.contains(&config.nodes) {
+        let all = config.nodes + config.joining;
+        if let Some(refused) = [config.nodes, all].iter().find(|nodes| !self.nodes.contains(nodes)) {
             let (least, most) = (self.nodes.start(), self.nodes.end());
             return Err(TargetError::Unsupported(format!(
-                "{name} has {least} to {most} nodes, not {}",
-                config.nodes
+                "{name} has {least} to {most} nodes, not {refused}"
             )));
+        }
+        if config.joining > 0 && self.joining.is_none() {
+            return Err(TargetError::Unsupported(format!("{name} takes no nodes in while it runs")));
         }
         match self.kind {
             Kind::Own(build) => build(config),

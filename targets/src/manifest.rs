@@ -5,6 +5,7 @@
 //! name = "clinic"
 //! workload = "patients"           # its contract: workloads/src/patients/openapi.yaml
 //! nodes = 3
+//! joining = 2                     # how many more can join while it runs, told by `POST /nodes`; left out: none
 //! program = "/opt/clinic/bin/clinic"
 //! args = ["--id", "{id}", "--listen", "{ip}:8080", "--peers", "{peers}", "--data", "{data_dir}"]
 //! peer = "{id}={ip}:8080"         # how {peers} names each node, separated by commas
@@ -19,11 +20,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ordeal_core::{BoxFuture, Client, ClusterSpec, Launch, NodeSpec, Target, TargetError};
+use ordeal_core::{BoxFuture, Client, ClusterSpec, Launch, Membership, NodeSpec, Target, TargetError};
 use ordeal_workloads::http::HttpClient;
 use serde::Deserialize;
 
-use crate::Config;
+use crate::{Config, membership};
 
 /// The longest wait for one answer whether a node is ready.
 const READY_TIMEOUT: Duration = Duration::from_millis(500);
@@ -41,6 +42,8 @@ pub struct Manifest {
     /// How many nodes it usually has.
     #[serde(default = "usual_nodes")]
     pub nodes: usize,
+    /// How many more nodes it usually takes in while it runs.
+    pub joining: Option<usize>,
     program: PathBuf,
     #[serde(default)]
     args: Vec<String>,
@@ -86,6 +89,11 @@ impl Manifest {
         if config.bug.is_some() || !config.options.is_empty() {
             return Err(TargetError::Unsupported(format!(
                 "{name} has no bugs and no options: it is a manifest"
+            )));
+        }
+        if config.joining > 0 && self.joining.is_none() {
+            return Err(TargetError::Unsupported(format!(
+                "{name} takes no nodes in while it runs; if it does, say `joining` in its manifest"
             )));
         }
         let workload = ordeal_workloads::find(&self.workload);
@@ -190,6 +198,16 @@ impl Target for Described {
             false => Err(crate::not_served(&self.manifest.name, workload, self.workloads())),
         }
     }
+
+    fn membership(&self) -> Option<&dyn Membership> {
+        self.manifest.joining.is_some().then_some(self as &dyn Membership)
+    }
+}
+
+impl Membership for Described {
+    fn join<'a>(&'a self, node: &'a NodeSpec, cluster: &'a ClusterSpec) -> BoxFuture<'a, Result<(), String>> {
+        membership::join(node, cluster, |founder| self.address(founder))
+    }
 }
 
 #[cfg(test)]
@@ -225,7 +243,21 @@ mod tests {
             ip: std::net::Ipv4Addr::new(10, 78, 0, index as u8 + 1),
             data_dir: PathBuf::from(format!("/run/n{}", index + 1)),
         };
-        ClusterSpec { nodes: (0..2).map(node).collect(), clients: std::net::Ipv4Addr::new(10, 78, 0, 254) }
+        ClusterSpec {
+            nodes: (0..2).map(node).collect(),
+            founders: 2,
+            clients: std::net::Ipv4Addr::new(10, 78, 0, 254),
+        }
+    }
+
+    #[test]
+    fn nodes_join_only_if_the_manifest_says_that_they_can() {
+        let two = Config { nodes: 2, joining: 1, ..Config::default() };
+        let refused = read(GOOD).unwrap().target(&two).err().unwrap().to_string();
+        assert!(refused.contains("say `joining` in its manifest"), "{refused}");
+        let joined = GOOD.replace("program =", "joining = 1\n        program =");
+        assert!(read(&joined).unwrap().target(&two).unwrap().membership().is_some());
+        assert!(target(GOOD).unwrap().membership().is_none());
     }
 
     #[test]

@@ -19,7 +19,11 @@ fn cluster(nodes: usize) -> ClusterSpec {
         ip: Ipv4Addr::new(10, 78, 0, index as u8 + 1),
         data_dir: PathBuf::from(format!("/run/n{}", index + 1)),
     };
-    ClusterSpec { nodes: (0..nodes).map(node).collect(), clients: Ipv4Addr::new(10, 78, 0, 254) }
+    ClusterSpec {
+        nodes: (0..nodes).map(node).collect(),
+        founders: nodes,
+        clients: Ipv4Addr::new(10, 78, 0, 254),
+    }
 }
 
 fn refusal(entry: &Entry, config: &Config) -> String {
@@ -85,6 +89,20 @@ fn what_a_target_does_not_take_is_refused_by_naming_what_it_does() {
     assert!(refusal(memory, &option("binary", "x")).contains("it has none"));
     assert!(refusal(memory, &bug("w-1")).contains("stale-read"));
     assert!(find("no-such-target").is_none());
+}
+
+#[test]
+fn nodes_join_only_where_they_are_taken_in_and_have_room() {
+    let joining = |nodes, joining| Config { joining, ..config(nodes) };
+    let quorum = find("quorum-reads-writes").unwrap();
+    assert!(refusal(quorum, &joining(3, 1)).contains("takes no nodes in"));
+    for entry in TARGETS {
+        let most = *entry.nodes.end();
+        assert!(refusal(entry, &joining(most, 1)).contains("nodes, not"), "{}", entry.name);
+        let Some(usual) = entry.joining else { continue };
+        let target = entry.configure(&joining(entry.default_nodes, usual)).unwrap();
+        assert!(target.membership().is_some(), "{}", entry.name);
+    }
 }
 
 #[test]

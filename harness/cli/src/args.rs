@@ -143,6 +143,9 @@ pub(crate) struct RunArgs {
     /// Nodes in the cluster [default: the target's]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(NODES_MAX)))]
     pub(crate) nodes: Option<u8>,
+    /// Further nodes, which the `join` fault starts while the run goes on [default: the target's]
+    #[arg(long, value_name = "NODES", value_parser = clap::value_parser!(u8).range(0..=i64::from(NODES_MAX)))]
+    pub(crate) join: Option<u8>,
     /// How long to load the system with faults, e.g. 30s or 2m
     #[arg(long = "for", value_name = "DURATION", default_value = "20s", value_parser = duration)]
     pub(crate) duration: Duration,
@@ -178,7 +181,7 @@ pub(crate) struct RunArgs {
     pub(crate) options: Vec<String>,
     /// Do what this plan.json says
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "workload", "target", "bug", "faults", "nodes", "duration", "warmup", "rate", "concurrency", "keys",
+        "workload", "target", "bug", "faults", "nodes", "join", "duration", "warmup", "rate", "concurrency", "keys",
         "op_timeout", "ready_timeout", "seed", "binary", "read_mode", "options", "clock_monotonic",
     ])]
     pub(crate) plan: Option<PathBuf>,

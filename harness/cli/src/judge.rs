@@ -78,7 +78,7 @@ pub(crate) fn panicked(name: String) -> Finding {
 
 fn judge_logs(dir: &RunDir, plan: &Plan) -> anyhow::Result<Finding> {
     let mut finding = Finding::new("logs", Verdict::Valid, "no panic in the nodes' logs");
-    for i in 1..=plan.nodes {
+    for i in 1..=plan.all_nodes() {
         let id = format!("n{i}");
         for name in ["stdout.log", "stderr.log"] {
             let path = dir.node(&id).join(name);

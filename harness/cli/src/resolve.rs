@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use ordeal_core::{Applies, Fault, Launch, PLAN_VERSION, Plan, Target, TargetError, Workload};
-use ordeal_nemesis::{Arsenal, Asked, Kind, Setting};
+use ordeal_nemesis::{Arsenal, Asked, Clause, Group, Kind, Setting, When};
 use ordeal_targets::manifest::Manifest;
 
 use crate::args::{CLIENTS_MAX, NODES_MAX, RATE_MAX, RATE_MIN, RunArgs, TIME_MS_MAX};
@@ -42,7 +42,7 @@ pub(crate) fn resolve(args: &RunArgs) -> anyhow::Result<Resolved> {
             plan.target, plan.workload
         ));
     }
-    let launch = first_launch(&*target, plan.nodes).map_err(|e| UsageError(e.to_string()))?;
+    let launch = first_launch(&*target, plan.nodes, plan.joining).map_err(|e| UsageError(e.to_string()))?;
     let processes = launch.is_some();
     let mut resolved = Resolved { plan, target, workload, faults: Vec::new(), processes };
     choose_faults(&mut resolved, args, scheduled)?;
@@ -51,8 +51,12 @@ pub(crate) fn resolve(args: &RunArgs) -> anyhow::Result<Resolved> {
 
 /// How the target would start its first node, wherever that would keep its data; `None` if the target has
 /// no processes.
-pub(crate) fn first_launch(target: &dyn Target, nodes: usize) -> Result<Option<Launch>, TargetError> {
-    let spec = ordeal_runner::cluster_spec(nodes, &ordeal_runner::RunDir::open(Path::new(".")));
+pub(crate) fn first_launch(
+    target: &dyn Target,
+    nodes: usize,
+    joining: usize,
+) -> Result<Option<Launch>, TargetError> {
+    let spec = ordeal_runner::cluster_spec(nodes, joining, &ordeal_runner::RunDir::open(Path::new(".")));
     match spec.nodes.first() {
         Some(node) => target.launch(node, &spec),
         None => Err(TargetError::Unsupported("a plan needs at least one node".to_owned())),
@@ -62,7 +66,7 @@ pub(crate) fn first_launch(target: &dyn Target, nodes: usize) -> Result<Option<L
 /// The plan that the arguments describe, without its faults.
 fn draft(args: &RunArgs) -> anyhow::Result<Plan> {
     let workload = args.workload.clone().unwrap_or_default();
-    find_workload(&workload)?;
+    let asked = asked_faults(args, &*find_workload(&workload)?)?;
     let target = match &args.target {
         Some(target) => target.clone(),
         None => match ordeal_targets::default_target(&workload) {
@@ -74,11 +78,12 @@ fn draft(args: &RunArgs) -> anyhow::Result<Plan> {
             }
         },
     };
-    let (target, usual_nodes) = match find_target(&target)? {
-        System::Known(entry) => (target, entry.default_nodes),
-        System::Described(path, manifest) => (path, manifest.nodes),
+    let (target, usual_nodes, usual_joining) = match find_target(&target)? {
+        System::Known(entry) => (target, entry.default_nodes, entry.joining),
+        System::Described(path, manifest) => (path, manifest.nodes, manifest.joining),
     };
     let nodes = args.nodes.map_or(usual_nodes, usize::from);
+    let joining = joining(args, &asked, usual_joining)?;
     let mut options = BTreeMap::new();
     for option in &args.options {
         let Some((name, value)) = option.split_once('=') else {
@@ -100,7 +105,8 @@ fn draft(args: &RunArgs) -> anyhow::Result<Plan> {
         bug: args.bug.clone(),
         options,
         nodes,
-        concurrency: args.concurrency.map_or(nodes * CLIENTS_PER_NODE, usize::from),
+        joining,
+        concurrency: args.concurrency.map_or((nodes + joining) * CLIENTS_PER_NODE, usize::from),
         rate: args.rate.0,
         keys: args.keys,
         warmup_ms: args.warmup.as_millis() as u64,
@@ -114,6 +120,31 @@ fn draft(args: &RunArgs) -> anyhow::Result<Plan> {
     })
 }
 
+/// The faults that are asked for, or those that are usual.
+fn asked_faults(args: &RunArgs, workload: &dyn Workload) -> anyhow::Result<Vec<Clause>> {
+    let usual = workload.usual_faults().unwrap_or(DEFAULT_FAULTS);
+    let asked = args.faults.as_deref().unwrap_or(usual);
+    Ok(ordeal_nemesis::parse(asked).map_err(|why| UsageError(format!("--faults: {why}")))?)
+}
+
+/// How many nodes join: as many as are told to, or as are given a time, or as is usual for the target.
+fn joining(args: &RunArgs, asked: &[Clause], usual: Option<usize>) -> anyhow::Result<usize> {
+    let mut joins = asked.iter().filter(|clause| clause.kind.group == Group::Membership).peekable();
+    if joins.peek().is_none() {
+        return match args.join.unwrap_or(0) {
+            0 => Ok(0),
+            _ => usage("--join: nobody would start these nodes; add `join` to --faults".to_owned()),
+        };
+    }
+    let mut timed = 0;
+    for clause in joins.filter(|clause| clause.when != When::Drawn) {
+        let times = clause.when.times(args.duration.as_millis() as u64);
+        timed += times.map_err(|why| UsageError(format!("--faults: join: {why}")))?.len();
+    }
+    let usual = usual.map_or(0, |usual| if timed > 0 { timed } else { usual });
+    Ok(args.join.map_or(usual, usize::from))
+}
+
 /// Reads a plan and refuses one that this version cannot carry out.
 pub(crate) fn read_plan(file: &Path) -> anyhow::Result<Plan> {
     let text = std::fs::read_to_string(file).map_err(|e| UsageError(format!("{}: {e}", file.display())))?;
@@ -123,7 +154,11 @@ pub(crate) fn read_plan(file: &Path) -> anyhow::Result<Plan> {
         let file = file.display();
         return usage(format!("{file}: plan version {}, this ordeal reads {PLAN_VERSION}", plan.version));
     }
-    if plan.nodes == 0 || plan.nodes > usize::from(NODES_MAX) || plan.concurrency == 0 || plan.keys == 0 {
+    if plan.nodes == 0
+        || plan.nodes.saturating_add(plan.joining) > usize::from(NODES_MAX)
+        || plan.concurrency == 0
+        || plan.keys == 0
+    {
         return usage(format!("{}: nodes (1 to 100), concurrency and keys must be above 0", file.display()));
     }
     if plan.rate.is_some_and(|rate| !(RATE_MIN..=RATE_MAX).contains(&rate)) {
@@ -151,23 +186,27 @@ pub(crate) fn read_plan(file: &Path) -> anyhow::Result<Plan> {
 /// The faults: those of the plan, or those that were asked for, scheduled from the seed.
 fn choose_faults(resolved: &mut Resolved, args: &RunArgs, scheduled: bool) -> anyhow::Result<()> {
     let machine = ordeal_nemesis::machine();
-    let arsenal = Arc::new(Arsenal { machine, clock_monotonic: args.clock_monotonic, ..Arsenal::default() });
     let plan = &mut resolved.plan;
+    let (clock_monotonic, joining) = (args.clock_monotonic, plan.joining);
+    let arsenal = Arc::new(Arsenal { machine, clock_monotonic, joining, ..Arsenal::default() });
     if scheduled {
         // Whoever edits a plan appends.
         plan.faults.sort_by_key(|step| step.at_ms);
-        ordeal_nemesis::once_at_a_time(&plan.faults).map_err(|why| UsageError(format!("the plan: {why}")))?;
+        ordeal_nemesis::once_at_a_time(&plan.faults)
+            .and_then(|()| ordeal_nemesis::no_more_than_can_join(&plan.faults, joining))
+            .map_err(|why| UsageError(format!("the plan: {why}")))?;
         for name in plan.all_fault_kinds() {
             let unknown =
                 || UsageError(format!("the plan has a fault `{name}`, which this ordeal does not know"));
             let kind = ordeal_nemesis::find(&name).ok_or_else(unknown)?;
-            resolved.faults.push(usable(kind, &arsenal, plan.nodes).map_err(refused(kind))?);
+            resolved.faults.push(usable(kind, &arsenal, plan.all_nodes()).map_err(refused(kind))?);
         }
         return Ok(());
     }
-    let usual = resolved.workload.usual_faults().unwrap_or(DEFAULT_FAULTS);
-    let asked = args.faults.as_deref().unwrap_or(if resolved.processes { usual } else { "none" });
-    let mut clauses = ordeal_nemesis::parse(asked).map_err(|why| UsageError(format!("--faults: {why}")))?;
+    let mut clauses = match args.faults.is_some() || resolved.processes {
+        true => asked_faults(args, &*resolved.workload)?,
+        false => Vec::new(),
+    };
     if !clauses.is_empty() && !resolved.processes {
         return usage(format!("target `{}` has no processes to break: use --faults none", plan.target));
     }
@@ -177,7 +216,7 @@ fn choose_faults(resolved: &mut Resolved, args: &RunArgs, scheduled: bool) -> an
         if resolved.faults.iter().any(|fault| fault.name() == name) {
             continue;
         }
-        match usable(clause.kind, &arsenal, plan.nodes) {
+        match usable(clause.kind, &arsenal, plan.all_nodes()) {
             Ok(fault) => resolved.faults.push(fault),
             Err(why) if clause.by_name => return Err(refused(clause.kind)(why).into()),
             Err(why) => _ = unusable.insert(name.to_owned(), why),
@@ -192,7 +231,8 @@ fn choose_faults(resolved: &mut Resolved, args: &RunArgs, scheduled: bool) -> an
     let setting = Setting {
         duration_ms: plan.duration_ms,
         seed: plan.seed,
-        nodes: plan.nodes,
+        nodes: plan.all_nodes(),
+        joining,
         has_primary: resolved.target.primary().is_some(),
     };
     plan.faults =
@@ -265,6 +305,7 @@ fn build_target(plan: &Plan) -> anyhow::Result<Arc<dyn Target>> {
         bug: plan.bug.clone(),
         options: plan.options.clone(),
         nodes: plan.nodes,
+        joining: plan.joining,
         ordeal: this_program()?,
     };
     let target = match find_target(&plan.target)? {

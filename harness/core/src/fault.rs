@@ -84,6 +84,28 @@ pub trait Cluster: Send + Sync {
 
     /// Whether the node could serve clients now.
     fn ready(&self, node: usize) -> BoxFuture<'_, bool>;
+
+    /// How many nodes there are by now: of all, the first so many. The others have not joined yet, and do not run.
+    fn joined(&self) -> usize {
+        self.spec().nodes.len()
+    }
+
+    /// Starts the next node that has not joined; from now on it is one of those that there are. Its index is the
+    /// answer. Does not wait until it is ready.
+    ///
+    /// # Errors
+    /// When all have joined, or what the operating system said.
+    fn start_next(&self) -> BoxFuture<'_, Result<usize, String>> {
+        Box::pin(std::future::ready(Err("all nodes have joined".to_owned())))
+    }
+
+    /// Tells the system that this node belongs to it.
+    ///
+    /// # Errors
+    /// Why it did not take the node in, this time.
+    fn announce(&self, _node: usize) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(std::future::ready(Err("the target takes no nodes in while it runs".to_owned())))
+    }
 }
 
 /// Whether a fault can be used, decided at planning time.

@@ -36,7 +36,7 @@ pub use model::{Answer, Blind, Model, Open, Timed};
 pub use op::{Event, EventKind, Key, NEMESIS, Op, Outcome, Process};
 pub use plan::{FaultStep, PLAN_VERSION, Plan};
 pub use rng::Rng;
-pub use target::{Bug, Client, ClusterSpec, Launch, NodeSpec, Primary, Target, TargetError};
+pub use target::{Bug, Client, ClusterSpec, Launch, Membership, NodeSpec, Primary, Target, TargetError};
 pub use verdict::{Anomaly, Finding, Judgement, Verdict};
 pub use words::Words;
 pub use workload::Workload;

@@ -24,9 +24,13 @@ pub struct Plan {
     /// Settings of the target, e.g. `binary` or `read-mode`.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
-    /// How many nodes.
+    /// How many nodes there are from the beginning.
     pub nodes: usize,
-    /// How many clients act at once; worker `i` is bound to node `i mod nodes`.
+    /// How many more join while the run goes on.
+    #[serde(default)]
+    pub joining: usize,
+    /// How many clients act at once; worker `i` is bound to node `i` modulo all of
+    /// them, and until that one has joined to one that is there from the beginning.
     pub concurrency: usize,
     /// Operations per second over all clients; `None` is as fast as they can.
     pub rate: Option<f64>,
@@ -62,6 +66,7 @@ impl Plan {
             bug: None,
             options: BTreeMap::new(),
             nodes: 1,
+            joining: 0,
             concurrency: 1,
             rate: None,
             keys: 1,
@@ -74,6 +79,11 @@ impl Plan {
             faults_skipped: BTreeMap::new(),
             faults: Vec::new(),
         }
+    }
+
+    /// How many nodes there are when all have joined.
+    pub fn all_nodes(&self) -> usize {
+        self.nodes + self.joining
     }
 
     /// Every kind of fault that was asked for or stands in the schedule (which people may edit), once.

@@ -34,8 +34,10 @@ pub struct NodeSpec {
 /// All nodes of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterSpec {
-    /// The nodes in order.
+    /// The nodes in order, also those that join later.
     pub nodes: Vec<NodeSpec>,
+    /// How many of them, the first ones, are there from the beginning. The others join in their order.
+    pub founders: usize,
     /// The address from which clients talk to them.
     pub clients: Ipv4Addr,
 }
@@ -110,12 +112,27 @@ pub trait Target: Send + Sync {
     fn primary(&self) -> Option<&dyn Primary> {
         None
     }
+
+    /// The power to take in nodes that join while it runs.
+    fn membership(&self) -> Option<&dyn Membership> {
+        None
+    }
 }
 
 /// The power of a target to say which nodes lead.
 pub trait Primary: Send + Sync {
     /// The indices of the nodes that hold themselves to be primary now, as far as can be learned.
     fn primaries<'a>(&'a self, cluster: &'a ClusterSpec) -> BoxFuture<'a, Vec<usize>>;
+}
+
+/// The power of a target to take in nodes that join while it runs.
+pub trait Membership: Send + Sync {
+    /// Tells the system that this node, which has just been started, belongs to it. Idempotent. Done when the
+    /// system keeps that for good; what it gives the node to do may come later.
+    ///
+    /// # Errors
+    /// Why it did not take the node in, this time.
+    fn join<'a>(&'a self, node: &'a NodeSpec, cluster: &'a ClusterSpec) -> BoxFuture<'a, Result<(), String>>;
 }
 
 /// A connection to one node, as one process of the workload sees it.

@@ -50,7 +50,7 @@ fn write_page(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
     write!(out, "<p>{} operations: {} ok, ", words::thousands(ok + fail + info), words::thousands(ok))?;
     write!(out, "{} failed, {} unknown.", words::thousands(fail), words::thousands(info))?;
     if let Some(plan) = judged.plan {
-        write!(out, " {} nodes, {} clients, seed {}.", plan.nodes, plan.concurrency, plan.seed)?;
+        write!(out, " {}, {} clients, seed {}.", words::nodes(plan), plan.concurrency, plan.seed)?;
     }
     writeln!(out, "</p><h2>Findings</h2><table>")?;
     for finding in &judged.judgement.findings {

@@ -86,7 +86,7 @@ fn write_overview(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
         write!(out, "; {} s", words::seconds(time_ns_max))?;
     }
     if let Some(plan) = judged.plan {
-        write!(out, ", {} nodes, {} clients", plan.nodes, plan.concurrency)?;
+        write!(out, ", {}, {} clients", words::nodes(plan), plan.concurrency)?;
     }
     writeln!(out)?;
     let faults = words::faults(judged.history);

@@ -26,6 +26,14 @@ pub(crate) fn thousands(n: u64) -> String {
     out
 }
 
+/// How many nodes a run has.
+pub(crate) fn nodes(plan: &Plan) -> String {
+    match plan.joining {
+        0 => format!("{} nodes", plan.nodes),
+        more => format!("{} nodes and {more} that join", plan.nodes),
+    }
+}
+
 /// The word for the kind of an event.
 pub(crate) fn kind(kind: EventKind) -> &'static str {
     match kind {

@@ -31,14 +31,15 @@ const READY_POLL: Duration = Duration::from_millis(20);
 /// The longest single question.
 const READY_ASK: Duration = Duration::from_millis(1000);
 
-/// The nodes of a cluster of so many, keeping their data in the run directory.
-pub fn cluster_spec(nodes: usize, dir: &RunDir) -> ClusterSpec {
+/// The nodes of a cluster that begins with so many, and which so many join, keeping their data in the run
+/// directory.
+pub fn cluster_spec(founders: usize, joining: usize, dir: &RunDir) -> ClusterSpec {
     let node = |index: usize| {
         let id = format!("n{}", index + 1);
         let data_dir = dir.node(&id).join("data");
         NodeSpec { index, ip: node_ip(index), id, data_dir }
     };
-    ClusterSpec { nodes: (0..nodes).map(node).collect(), clients: HARNESS_IP }
+    ClusterSpec { nodes: (0..founders + joining).map(node).collect(), founders, clients: HARNESS_IP }
 }
 
 /// The processes of a system under audit.
@@ -55,6 +56,28 @@ pub(crate) struct LocalCluster {
     changes: Mutex<BTreeMap<(usize, &'static str), LaunchChange>>,
     /// The node that last acknowledged a write, plus one; 0 before the first.
     last_acknowledged: Arc<AtomicUsize>,
+    joined: Arc<Joined>,
+}
+
+/// How many nodes there are by now: the first so many.
+pub(crate) struct Joined {
+    founders: usize,
+    count: AtomicUsize,
+}
+
+impl Joined {
+    pub(crate) fn founders(spec: &ClusterSpec) -> Self {
+        Joined { founders: spec.founders, count: AtomicUsize::new(spec.founders) }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// The node that serves in the place of this one: itself, if it has joined.
+    pub(crate) fn stand_in(&self, node: usize) -> usize {
+        if node < self.count() { node } else { node % self.founders }
+    }
 }
 
 struct Node {
@@ -83,7 +106,7 @@ impl LocalCluster {
         dir: RunDir,
         harness: PathBuf,
         journal: Journal,
-        last_acknowledged: Arc<AtomicUsize>,
+        (last_acknowledged, joined): (Arc<AtomicUsize>, Arc<Joined>),
     ) -> Arc<Self> {
         let node = |_| Node {
             state: Mutex::default(),
@@ -103,6 +126,7 @@ impl LocalCluster {
             runtime: tokio::runtime::Handle::current(),
             changes,
             last_acknowledged,
+            joined,
         })
     }
 
@@ -121,6 +145,9 @@ impl LocalCluster {
 
     /// Starts the node's process and a task that waits for its end.
     async fn spawn(self: &Arc<Self>, index: usize) -> Result<(), String> {
+        if index >= self.joined.count() {
+            return Err(format!("{} has not joined yet", self.spec.nodes[index].id));
+        }
         let _starting = self.nodes[index].starting.lock().await;
         if self.init_pid(index).is_some() {
             return Ok(());
@@ -215,7 +242,7 @@ impl LocalCluster {
         self.journal.record(nemesis_event(&self.journal, EventKind::Info, f, value)).await
     }
 
-    /// Waits until every node is ready. Returns the ids of those that are not after `timeout`, or when
+    /// Waits until every node that has joined is ready. Returns the ids of those that are not after `timeout`, or when
     /// interrupted.
     pub(crate) async fn wait_ready(
         &self,
@@ -224,7 +251,7 @@ impl LocalCluster {
         interrupt: &watch::Receiver<bool>,
     ) -> Vec<String> {
         let deadline = tokio::time::Instant::now() + timeout;
-        let mut waiting: Vec<usize> = (0..self.nodes.len()).collect();
+        let mut waiting: Vec<usize> = (0..self.joined.count()).collect();
         loop {
             let mut still = Vec::new();
             for &index in &waiting {
@@ -246,10 +273,10 @@ impl LocalCluster {
         }
     }
 
-    /// Starts every node that is down. One that a fault left down, its death expected (its files are
+    /// Starts every node that has joined and is down. One that a fault left down, its death expected (its files are
     /// damaged, say), may end again.
     pub(crate) async fn start_all(self: &Arc<Self>) -> Result<(), String> {
-        for index in 0..self.nodes.len() {
+        for index in 0..self.joined.count() {
             let doomed = self.init_pid(index).is_none() && self.state(index).death_expected;
             self.spawn(index).await?;
             if doomed {
@@ -257,6 +284,17 @@ impl LocalCluster {
             }
         }
         Ok(())
+    }
+
+    /// Starts the next node that has not joined.
+    async fn start_next(self: &Arc<Self>) -> Result<usize, String> {
+        let index = self.joined.count();
+        if index >= self.nodes.len() {
+            return Err("all nodes have joined".to_owned());
+        }
+        // Only one fault does this, one step after another.
+        self.joined.count.store(index + 1, Ordering::Relaxed);
+        self.spawn(index).await.map(|()| index)
     }
 
     /// Kills every node and waits until nothing of any is left.
@@ -376,6 +414,22 @@ impl Cluster for Handle {
 
     fn ready(&self, node: usize) -> BoxFuture<'_, bool> {
         Box::pin(self.0.ready(node))
+    }
+
+    fn joined(&self) -> usize {
+        self.0.joined.count()
+    }
+
+    fn start_next(&self) -> BoxFuture<'_, Result<usize, String>> {
+        Box::pin(self.0.start_next())
+    }
+
+    fn announce(&self, node: usize) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            let membership = self.0.target.membership();
+            let membership = membership.ok_or("the target takes no nodes in while it runs")?;
+            membership.join(&self.0.spec.nodes[node], &self.0.spec).await
+        })
     }
 }
 

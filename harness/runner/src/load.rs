@@ -11,6 +11,7 @@ use ordeal_core::{
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::cluster::Joined;
 use crate::{Journal, Progress, RecorderError};
 
 /// Pause before a generator that had nothing is asked again, and before a failed final read is repeated.
@@ -28,6 +29,7 @@ pub(crate) struct Clients {
     pub(crate) next_process: AtomicU64,
     /// The node that last acknowledged a write, plus one.
     pub(crate) last_acknowledged: Arc<AtomicUsize>,
+    pub(crate) joined: Arc<Joined>,
 }
 
 /// Why the load ended early.
@@ -109,7 +111,7 @@ impl Clients {
         self.work(source, workers, stop, Until::Stopped).await
     }
 
-    /// Runs one worker a node through a generator of final reads, repeating each until it succeeds, at
+    /// Runs one worker for each node that has joined through a generator of final reads, repeating each until it succeeds, at
     /// most until `deadline`.
     pub(crate) async fn final_reads(
         self: &Arc<Self>,
@@ -117,7 +119,7 @@ impl Clients {
         stop: &watch::Receiver<bool>,
         deadline: Instant,
     ) -> Result<(), LoadError> {
-        self.work(source, self.spec.nodes.len(), stop, Until::AllSucceeded(deadline)).await
+        self.work(source, self.joined.count(), stop, Until::AllSucceeded(deadline)).await
     }
 
     async fn work(
@@ -132,9 +134,10 @@ impl Clients {
             let (clients, source, stop) = (Arc::clone(self), Arc::clone(source), stop.clone());
             tasks.spawn(async move {
                 let process = clients.new_process();
-                let node = thread % clients.spec.nodes.len();
+                let place = thread % clients.spec.nodes.len();
+                let node = clients.joined.stand_in(place);
                 let worker =
-                    Worker { clients: &clients, source: &source, thread, node, process, client: None };
+                    Worker { clients: &clients, source: &source, thread, place, node, process, client: None };
                 worker.run(stop, until).await
             });
         }
@@ -149,11 +152,12 @@ impl Clients {
     }
 }
 
-/// A worker: one client after another, all bound to one node.
+/// A worker: one client after another, all bound to one node, and until that has joined to its stand-in.
 struct Worker<'a> {
     clients: &'a Clients,
     source: &'a Source,
     thread: usize,
+    place: usize,
     node: usize,
     process: u64,
     client: Option<Box<dyn Client>>,
@@ -162,6 +166,7 @@ struct Worker<'a> {
 impl Worker<'_> {
     async fn run(mut self, mut stop: watch::Receiver<bool>, until: Until) -> Result<(), LoadError> {
         while !*stop.borrow() {
+            self.settle();
             let ask = Ask { process: self.process, thread: self.thread, node: self.node };
             let (next, due) = self.source.next(ask);
             let op = match next {
@@ -187,6 +192,17 @@ impl Worker<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Goes to its own node once that has joined, as a new client: what one was shown by one node is not promised
+    /// to it by another.
+    fn settle(&mut self) {
+        let node = self.clients.joined.stand_in(self.place);
+        if node != self.node {
+            self.node = node;
+            self.process = self.clients.new_process();
+            self.client = None;
+        }
     }
 
     /// One operation from its invocation to its completion, both stamped here, at the client's edge.

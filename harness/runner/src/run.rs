@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::cluster::{Dead, Handle, LocalCluster, cluster_spec, nemesis_event};
+use crate::cluster::{Dead, Handle, Joined, LocalCluster, cluster_spec, nemesis_event};
 use crate::drive::Driver;
 use crate::load::{Clients, LoadError, Source};
 use crate::progress::Totals;
@@ -154,11 +154,12 @@ pub async fn run(audit: Audit) -> Result<Summary, RunError> {
 }
 
 async fn carry_out(audit: Audit, journal: Journal) -> Result<(), RunError> {
-    let spec = cluster_spec(audit.plan.nodes, &audit.dir);
+    let spec = cluster_spec(audit.plan.nodes, audit.plan.joining, &audit.dir);
     let phases = Phases { journal: journal.clone(), progress: Arc::clone(&audit.progress) };
     phases.enter(Phase::Start).await?;
     let last_acknowledged = Arc::default();
-    let driver = start_cluster(&audit, &spec, &journal, &last_acknowledged).await?;
+    let joined = Arc::new(Joined::founders(&spec));
+    let driver = start_cluster(&audit, &spec, &journal, &last_acknowledged, &joined).await?;
     let clients = Arc::new(Clients {
         journal,
         target: Arc::clone(&audit.target),
@@ -168,6 +169,7 @@ async fn carry_out(audit: Audit, journal: Journal) -> Result<(), RunError> {
         progress: Arc::clone(&audit.progress),
         next_process: AtomicU64::new(0),
         last_acknowledged,
+        joined,
     });
     let worked = work(&audit, &clients, driver.as_ref(), &phases).await;
     if let Err(error) = &worked {
@@ -202,8 +204,9 @@ async fn stop_cluster(audit: &Audit, cluster: &Handle) -> Vec<String> {
 /// When the cluster does not come up, or something of it cannot be taken down.
 pub async fn rehearse<T>(audit: &Audit, act: impl AsyncFnOnce(&dyn Cluster) -> T) -> Result<T, RunError> {
     let (recorder, journal) = Recorder::start(&audit.dir.history())?;
-    let spec = cluster_spec(audit.plan.nodes, &audit.dir);
-    let driver = start_cluster(audit, &spec, &journal, &Arc::default()).await?;
+    let spec = cluster_spec(audit.plan.nodes, audit.plan.joining, &audit.dir);
+    let driver =
+        start_cluster(audit, &spec, &journal, &Arc::default(), &Arc::new(Joined::founders(&spec))).await?;
     let driver = driver.ok_or_else(|| RunError::Plan("the target has no processes".to_owned()))?;
     drop(journal);
     let done = act(&driver.cluster).await;
@@ -285,6 +288,7 @@ async fn start_cluster(
     spec: &ordeal_core::ClusterSpec,
     journal: &Journal,
     last_acknowledged: &Arc<AtomicUsize>,
+    joined: &Arc<Joined>,
 ) -> Result<Option<Driver>, RunError> {
     let Some(first) = spec.nodes.first() else {
         return Err(RunError::Plan("a cluster needs at least one node".to_owned()));
@@ -301,9 +305,8 @@ async fn start_cluster(
     let network = Network::build(spec.nodes.len(), &wiring(audit))?;
     let (target, dir) = (Arc::clone(&audit.target), audit.dir.clone());
     let (harness, journal) = (audit.harness.clone(), journal.clone());
-    let last_acknowledged = Arc::clone(last_acknowledged);
-    let cluster =
-        LocalCluster::new(spec.clone(), target, network, dir, harness, journal.clone(), last_acknowledged);
+    let shared = (Arc::clone(last_acknowledged), Arc::clone(joined));
+    let cluster = LocalCluster::new(spec.clone(), target, network, dir, harness, journal.clone(), shared);
     let handle = Handle(Arc::clone(&cluster));
     if let Err(error) = bring_up(audit, &handle).await {
         stop_cluster(audit, &handle).await;

@@ -179,8 +179,11 @@ fn all_nodes_get_a_disk_once_and_keep_their_files() {
             ip: Ipv4Addr::LOCALHOST,
             data_dir: home.path().join(format!("n{}/data", index + 1)),
         };
-        let cluster =
-            Directories(ClusterSpec { nodes: (0..5).map(node).collect(), clients: Ipv4Addr::LOCALHOST });
+        let cluster = Directories(ClusterSpec {
+            nodes: (0..5).map(node).collect(),
+            founders: 5,
+            clients: Ipv4Addr::LOCALHOST,
+        });
         // One node has data already.
         let data = |index: usize| home.path().join(format!("n{}/data", index + 1));
         std::fs::create_dir_all(data(0)).unwrap();

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -146,6 +146,10 @@ pub(crate) struct TestCluster {
     pub(crate) notes: Mutex<Vec<(&'static str, Value)>>,
     /// What [`Cluster::primaries`] answers.
     pub(crate) primaries: Option<Vec<usize>>,
+    /// How many nodes there are by now.
+    joined: AtomicUsize,
+    /// How often a node that joins is not taken in before it is.
+    pub(crate) refusals: AtomicUsize,
     /// The nodes of whose death the cluster was told.
     pub(crate) deaths_expected: Mutex<Vec<usize>>,
 }
@@ -206,9 +210,8 @@ impl TestCluster {
             });
         }
         let children = nodes.iter().map(|_| Mutex::new(None)).collect();
-        let spec = ClusterSpec { nodes, clients: CLIENT };
+        let spec = ClusterSpec { founders: nodes.len(), nodes, clients: CLIENT };
         TestCluster {
-            spec,
             networks,
             switch: None,
             children,
@@ -217,7 +220,10 @@ impl TestCluster {
             changes: Mutex::default(),
             notes: Mutex::default(),
             primaries: None,
+            joined: AtomicUsize::new(spec.founders),
+            refusals: AtomicUsize::new(0),
             deaths_expected: Mutex::default(),
+            spec,
         }
     }
 
@@ -228,7 +234,14 @@ impl TestCluster {
         cluster
     }
 
-    fn spawn(&self, node: usize) {
+    /// Makes so many of the nodes, the last ones, join later.
+    pub(crate) fn joining(mut self, nodes: usize) -> Self {
+        self.spec.founders -= nodes;
+        self.joined = AtomicUsize::new(self.spec.founders);
+        self
+    }
+
+    pub(crate) fn spawn(&self, node: usize) {
         let mut child = self.children[node].lock().expect("not poisoned");
         if child.as_mut().is_some_and(|c| matches!(c.try_wait(), Ok(None))) {
             return;
@@ -391,6 +404,28 @@ impl Cluster for TestCluster {
 
     fn ready(&self, node: usize) -> BoxFuture<'_, bool> {
         Box::pin(async move { self.init_pid(node).is_some() })
+    }
+
+    fn joined(&self) -> usize {
+        self.joined.load(Ordering::Relaxed)
+    }
+
+    fn start_next(&self) -> BoxFuture<'_, Result<usize, String>> {
+        let node = self.joined();
+        if node == self.spec.nodes.len() {
+            return Box::pin(async { Err("all nodes have joined".to_owned()) });
+        }
+        self.joined.store(node + 1, Ordering::Relaxed);
+        self.spawn(node);
+        Box::pin(async move { Ok(node) })
+    }
+
+    fn announce(&self, node: usize) -> BoxFuture<'_, Result<(), String>> {
+        let refuse = |left: usize| left.checked_sub(1);
+        let refused = self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, refuse).is_ok();
+        let answer = if refused { Err("no majority".to_owned()) } else { Ok(()) };
+        assert!(self.init_pid(node).is_some(), "only a node that runs is announced");
+        Box::pin(async move { answer })
     }
 }
 

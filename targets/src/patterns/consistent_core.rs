@@ -19,6 +19,7 @@ pub(crate) const ENTRY: Entry = Entry {
     about: "reference: insurance claims decided by a small Raft core beside many data nodes",
     default_workload: claims::NAME,
     default_nodes: 7,
+    joining: None,
     nodes: 4..=25,
     bugs: BUGS,
     options: &[

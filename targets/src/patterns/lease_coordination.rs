@@ -17,6 +17,7 @@ pub(crate) const ENTRY: Entry = Entry {
     about: "reference: stock prices with one writer each, by leases from replicated coordinators",
     default_workload: stocks::NAME,
     default_nodes: 6,
+    joining: None,
     nodes: 2..=12,
     bugs: BUGS,
     options: &[

@@ -17,6 +17,7 @@ pub(crate) const ENTRY: Entry = Entry {
     about: "reference: patient records kept linearizable by read and write quorums",
     default_workload: patients::NAME,
     default_nodes: 5,
+    joining: None,
     nodes: 1..=9,
     bugs: BUGS,
     options: &[

@@ -2,7 +2,9 @@
 //!
 //! A node is this program again, `ordeal node NAME --id … --listen … --peers … --data-dir … [--bug …]` and the
 //! pattern's own flags. It listens on [`PORT`] and says on `GET /health` whether it is ready. Where one node
-//! leads, each says on a path of the pattern's choice whether it is the one, as `{"leads": true, …}`.
+//! leads, each says on a path of the pattern's choice whether it is the one, as `{"leads": true, …}`. A node that can be
+//! joined by others takes `--founders N` as well, so many of the peers being there from the beginning, and is told of
+//! one that joins by `POST /nodes`.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -11,14 +13,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{ArgMatches, Command};
-use ordeal_core::{BoxFuture, Bug, Client, ClusterSpec, Launch, NodeSpec, Primary, Target, TargetError};
+use ordeal_core::{
+    BoxFuture, Bug, Client, ClusterSpec, Launch, Membership, NodeSpec, Primary, Target, TargetError,
+};
 use ordeal_workloads::http::HttpClient;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use crate::{Config, Entry};
+use crate::{Config, Entry, membership};
 
 /// The port that nodes listen on, for clients and for one another.
 pub(crate) const PORT: u16 = 8080;
@@ -118,6 +122,7 @@ struct ReferenceTarget {
     name: &'static str,
     workload: [&'static str; 1],
     bugs: &'static [Bug],
+    takes_nodes_in: bool,
     reference: Reference,
     config: Config,
 }
@@ -133,6 +138,7 @@ pub(crate) fn target(
         name: entry.name,
         workload: [entry.default_workload],
         bugs: entry.bugs,
+        takes_nodes_in: entry.joining.is_some(),
         reference,
         config: config.clone(),
     }))
@@ -159,6 +165,9 @@ impl Target for ReferenceTarget {
             ("peers", peers.join(",")),
             ("data-dir", node.data_dir.to_string_lossy().into_owned()),
         ];
+        if self.takes_nodes_in {
+            flags.push(("founders", cluster.founders.to_string()));
+        }
         flags.extend(self.config.bug.clone().map(|bug| ("bug", bug)));
         flags.extend((self.reference.flags)(&self.config, node, cluster));
         let mut args = vec!["node".to_owned(), self.name.to_owned()];
@@ -185,6 +194,16 @@ impl Target for ReferenceTarget {
 
     fn primary(&self) -> Option<&dyn Primary> {
         self.reference.leads.is_some().then_some(self as &dyn Primary)
+    }
+
+    fn membership(&self) -> Option<&dyn Membership> {
+        self.takes_nodes_in.then_some(self as &dyn Membership)
+    }
+}
+
+impl Membership for ReferenceTarget {
+    fn join<'a>(&'a self, node: &'a NodeSpec, cluster: &'a ClusterSpec) -> BoxFuture<'a, Result<(), String>> {
+        membership::join(node, cluster, address)
     }
 }
 

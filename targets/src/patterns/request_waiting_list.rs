@@ -17,6 +17,7 @@ pub(crate) const ENTRY: Entry = Entry {
     about: "reference: trades confirmed by a majority and settled by all settlement nodes, from a waiting list",
     default_workload: trades::NAME,
     default_nodes: 5,
+    joining: None,
     nodes: 3..=9,
     bugs: BUGS,
     options: &[OptionSpec {

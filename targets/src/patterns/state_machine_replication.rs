@@ -16,6 +16,7 @@ pub(crate) const ENTRY: Entry = Entry {
     about: "reference: machines of a factory as one state machine, replicated over a Raft log",
     default_workload: iot::NAME,
     default_nodes: 3,
+    joining: None,
     nodes: 1..=5,
     bugs: BUGS,
     options: &[],

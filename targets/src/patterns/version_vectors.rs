@@ -17,6 +17,7 @@ pub(crate) const ENTRY: Entry = Entry {
     about: "reference: stock levels in warehouses that go on while cut off, and converge by version vectors",
     default_workload: inventory::NAME,
     default_nodes: 3,
+    joining: None,
     nodes: 2..=9,
     bugs: BUGS,
     options: &[OptionSpec {

@@ -16,6 +16,7 @@ pub(crate) const ENTRY: Entry = Entry {
     about: "reference: live scores in a database behind coherent write-through caches",
     default_workload: scores::NAME,
     default_nodes: 4,
+    joining: None,
     nodes: 2..=8,
     bugs: BUGS,
     options: &[OptionSpec {

@@ -97,9 +97,10 @@ fn check_system(entry: &ordeal_targets::Entry) -> Option<Check> {
         bug: None,
         options: std::collections::BTreeMap::new(),
         nodes: entry.default_nodes,
+        joining: 0,
         ordeal: this_program().ok()?,
     };
-    let launch = entry.configure(&config).and_then(|target| first_launch(&*target, entry.default_nodes));
+    let launch = entry.configure(&config).and_then(|target| first_launch(&*target, entry.default_nodes, 0));
     let found = match launch {
         Ok(None) => return None,
         Ok(Some(launch)) => Ok(launch.program.display().to_string()),

@@ -53,6 +53,7 @@ pub(crate) const ENTRY: Entry = Entry {
     about: "etcd 3.4 or 3.5, through its JSON gateway",
     default_workload: register::NAME,
     default_nodes: 3,
+    joining: None,
     nodes: 1..=9,
     bugs: &[],
     options: &[

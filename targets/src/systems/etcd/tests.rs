@@ -30,6 +30,7 @@ fn cluster(dir: &Path) -> ClusterSpec {
             ip: Ipv4Addr::new(127, 83, high, low),
             data_dir: dir.to_owned(),
         }],
+        founders: 1,
         clients: Ipv4Addr::LOCALHOST,
     }
 }
