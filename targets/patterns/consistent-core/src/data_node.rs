@@ -139,7 +139,7 @@ impl DataNode {
         if terms["policy"].is_null() {
             return Err(refuse(Refusal::NoPolicy));
         }
-        self.store.add(policy.clone(), document.clone()).await?;
+        self.store.add(policy.clone(), document.clone()).await??;
         let message = messages::Store { policy: policy.clone(), document: document.clone() };
         let enough = if self.one_home_suffices { 1 } else { self.homes.quorum() };
         let stored: Vec<()> = self.others(&policy, messages::STORE, &message, enough).await?;
@@ -152,7 +152,7 @@ impl DataNode {
     /// Stores a document that another home was given.
     pub(crate) async fn take(&self, policy: Id, document: Document) -> Result<(), ApiError> {
         self.reach(document.version).await?;
-        Ok(self.store.add(policy, document).await?)
+        Ok(self.store.add(policy, document).await??)
     }
 
     /// What this home holds.

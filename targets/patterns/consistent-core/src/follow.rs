@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::data_node::DataNode;
 use crate::machine::Policies;
 use crate::messages::{FETCH, Fetched, WATCH, Watch, Watched};
-use crate::store::StoreError;
+use ordeal_kit::store::StoreError;
 
 /// Between two questions: what comes meanwhile comes at once, with one sync.
 const PACE: Duration = Duration::from_millis(10);

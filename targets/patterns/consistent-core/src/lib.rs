@@ -88,7 +88,8 @@ async fn start(args: &Args) -> anyhow::Result<Started> {
     let (role, following) = if own < args.core {
         (Role::Core(Box::new(core_node(args).await?)), None)
     } else {
-        let store = Store::open(data_dir).with_context(|| format!("cannot open {}", data_dir.display()))?;
+        let store = Store::open(data_dir, id.as_str())
+            .with_context(|| format!("cannot open {}", data_dir.display()))?;
         let view = View::new(store.policies()?);
         let ignores_epoch = args.node.has(Bug::EpochIgnored);
         let one_home_suffices = args.node.has(Bug::OneHomeSuffices);

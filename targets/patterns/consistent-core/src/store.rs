@@ -1,30 +1,18 @@
-//! What a data node keeps on disk: its view of the core's policies, and documents. One redb file, one
-//! writer thread.
-//!
-//! A change is acknowledged after the commit that holds it (redb syncs); all changes queued meanwhile share the next
-//! commit. The queue is bounded, and a full one is an answer, not a wait.
+//! What a data node keeps on disk: its view of the core's policies, and documents.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
+use ordeal_kit::store::{Answers, Storage, StoreError, StoreFile, database_error};
 use ordeal_kit::{ApiError, Id};
-use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
-use tokio::sync::{oneshot, watch};
+use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+use tokio::sync::oneshot;
 
 use crate::machine::{Change as CoreChange, Policies, Policy};
 use crate::messages::Document;
 
-/// Changes that may wait for the writer.
-const QUEUE_MAX: usize = 1024;
-/// Changes in one commit.
-const BATCH_MAX: usize = 256;
 /// Documents of one policy.
 const DOCUMENTS_MAX: u64 = 10_000;
-/// What redb may cache. Nodes are small and many.
-const CACHE_BYTES: usize = 8 << 20;
-
 /// Policy and document → the document as JSON.
 const DOCUMENTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("documents");
 /// Policy → how many documents it has.
@@ -35,95 +23,50 @@ const POLICIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("policie
 const MARKS: TableDefinition<'_, &str, u64> = TableDefinition::new("marks");
 const VERSION: &str = "version";
 
-/// Why the store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StoreError {
-    /// The writer's queue is full; nothing was done.
-    #[error("the store's queue is full")]
-    Busy,
-    /// There is another document of this name; nothing was done.
+/// Why a document was not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// There is another document of this name.
     #[error("there is another document of this name")]
     Taken,
-    /// The policy has as many documents as it may; nothing was done.
+    /// The policy has as many documents as it may.
     #[error("the policy has {DOCUMENTS_MAX} documents already")]
     Full,
-    /// The writer has failed; what it was asked may be done or not.
-    #[error("the store failed")]
-    Failed,
-    /// The database.
-    #[error("database: {0}")]
-    Database(Box<redb::Error>),
-    /// A row that is not what this program writes.
-    #[error("a row of the store is damaged: {0}")]
-    Row(#[from] serde_json::Error),
-    /// The directory.
-    #[error("data directory: {0}")]
-    Directory(#[from] std::io::Error),
 }
 
-fn database_error(why: impl Into<redb::Error>) -> StoreError {
-    StoreError::Database(Box::new(why.into()))
-}
-
-impl From<StoreError> for ApiError {
-    fn from(why: StoreError) -> Self {
+impl From<Refused> for ApiError {
+    fn from(why: Refused) -> Self {
         match why {
-            StoreError::Busy => ApiError::busy(why.to_string()),
-            StoreError::Taken => ApiError::conflict(why.to_string()),
-            StoreError::Full => ApiError::too_large(why.to_string()),
-            _ => ApiError::internal(why.to_string()),
+            Refused::Taken => ApiError::conflict(why.to_string()),
+            Refused::Full => ApiError::too_large(why.to_string()),
         }
     }
 }
 
 enum Change {
-    Document {
-        policy: Id,
-        document: Document,
-    },
+    Document(Id, Document, oneshot::Sender<Result<(), Refused>>),
     /// Versions that follow on what is stored.
-    Versions(Vec<CoreChange>),
+    Versions(Vec<CoreChange>, oneshot::Sender<()>),
     /// All policies, in place of what is stored.
-    Policies(Policies),
+    Policies(Policies, oneshot::Sender<()>),
 }
-
-type Done = oneshot::Sender<Result<(), StoreError>>;
 
 /// A data node's durable state.
 pub(crate) struct Store {
-    database: Arc<Database>,
-    changes: SyncSender<(Change, Done)>,
-    running: watch::Receiver<()>,
+    storage: Storage<Change>,
 }
 
 impl Store {
-    /// Opens the store in the directory, which is created if need be.
-    pub(crate) fn open(directory: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(directory)?;
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES);
-        let database = builder.create(directory.join("data.redb")).map_err(database_error)?;
-        let preparing = database.begin_write().map_err(database_error)?;
-        Tables::open(&preparing)?;
-        preparing.commit().map_err(database_error)?;
-        let database = Arc::new(database);
-        let (changes, queue) = sync_channel(QUEUE_MAX);
-        let (alive, running) = watch::channel(());
-        let writing = Arc::clone(&database);
-        std::thread::Builder::new().name("store".to_owned()).spawn(move || {
-            if let Err(why) = write_all(&writing, &queue) {
-                tracing::error!(%why, "the store cannot be written");
-            }
-            // First the file is free, then it is said that the writer has ended.
-            drop(writing);
-            drop(alive);
-        })?;
-        Ok(Store { database, changes, running })
+    /// Opens the store of this node in the directory, which is created if need be.
+    pub(crate) fn open(directory: &Path, node: &str) -> Result<Self, StoreError> {
+        let file = StoreFile { directory, name: "data.redb", node, lazy: false };
+        let (storage, ()) = Storage::open(file, Writer, |preparing| Tables::open(preparing).map(drop))?;
+        Ok(Store { storage })
     }
 
     /// The policies as they were stored last.
     pub(crate) fn policies(&self) -> Result<Policies, StoreError> {
-        let reading = self.database.begin_read().map_err(database_error)?;
+        let reading = self.storage.read()?;
         let policies = reading.open_table(POLICIES).map_err(database_error)?;
         let marks = reading.open_table(MARKS).map_err(database_error)?;
         let version = marks.get(VERSION).map_err(database_error)?.map_or(0, |version| version.value());
@@ -137,7 +80,7 @@ impl Store {
 
     /// The documents of a policy, by name, or only the one of this name.
     pub(crate) fn documents(&self, policy: &Id, only: Option<&Id>) -> Result<Vec<Document>, StoreError> {
-        let reading = self.database.begin_read().map_err(database_error)?;
+        let reading = self.storage.read()?;
         let documents = reading.open_table(DOCUMENTS).map_err(database_error)?;
         let policy = policy.as_str();
         // Names are ASCII: this one is after all of them.
@@ -151,61 +94,45 @@ impl Store {
     }
 
     /// Stores a document durably. The same one again changes nothing.
-    pub(crate) async fn add(&self, policy: Id, document: Document) -> Result<(), StoreError> {
-        self.change(Change::Document { policy, document }).await
+    pub(crate) async fn add(
+        &self,
+        policy: Id,
+        document: Document,
+    ) -> Result<Result<(), Refused>, StoreError> {
+        self.storage.change(|done| Change::Document(policy, document, done)).await
     }
 
     /// Stores versions that follow on what is stored, durably.
     pub(crate) async fn advance(&self, versions: Vec<CoreChange>) -> Result<(), StoreError> {
-        self.change(Change::Versions(versions)).await
+        self.storage.change(|done| Change::Versions(versions, done)).await
     }
 
     /// Stores all policies in place of what is there, durably.
     pub(crate) async fn replace(&self, policies: Policies) -> Result<(), StoreError> {
-        self.change(Change::Policies(policies)).await
+        self.storage.change(|done| Change::Policies(policies, done)).await
     }
 
     /// Completes when the writer has ended: nothing can be stored any more.
-    pub(crate) fn failed(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut running = self.running.clone();
-        async move { while running.changed().await.is_ok() {} }
-    }
-
-    async fn change(&self, change: Change) -> Result<(), StoreError> {
-        let (done, answer) = oneshot::channel();
-        self.changes.try_send((change, done)).map_err(|why| match why {
-            TrySendError::Full(_) => StoreError::Busy,
-            TrySendError::Disconnected(_) => StoreError::Failed,
-        })?;
-        answer.await.map_err(|_| StoreError::Failed)?
+    pub(crate) fn failed(&self) -> impl Future<Output = ()> + Send + use<> + 'static {
+        self.storage.failed()
     }
 }
 
-/// The writer: commits batches until the store is dropped. On an error it ends, and with it the node: what a
-/// failed commit left behind is only known after the file is opened again.
-fn write_all(database: &Database, queue: &Receiver<(Change, Done)>) -> Result<(), StoreError> {
-    while let Ok(first) = queue.recv() {
-        let batch = std::iter::once(first).chain(queue.try_iter().take(BATCH_MAX - 1));
-        let transaction = database.begin_write().map_err(database_error)?;
-        let mut answers = Vec::new();
-        {
-            let mut tables = Tables::open(&transaction)?;
-            for (change, done) in batch {
-                match tables.apply(change) {
-                    Err(refused @ (StoreError::Taken | StoreError::Full)) => {
-                        answers.push((done, Err(refused)));
-                    }
-                    applied => answers.push((done, Ok(applied?))),
-                }
-            }
-        }
-        transaction.commit().map_err(database_error)?;
-        for (done, answer) in answers {
-            // Nobody may be waiting any more.
-            let _ = done.send(answer);
-        }
+struct Writer;
+
+impl ordeal_kit::store::Writer for Writer {
+    type Change = Change;
+
+    fn write(
+        &mut self,
+        transaction: &WriteTransaction,
+        changes: Vec<Change>,
+        answers: &mut Answers,
+    ) -> Result<bool, StoreError> {
+        let mut tables = Tables::open(transaction)?;
+        changes.into_iter().try_for_each(|change| tables.apply(change, answers))?;
+        Ok(true)
     }
-    Ok(())
 }
 
 /// The tables, in one transaction.
@@ -226,34 +153,41 @@ impl<'t> Tables<'t> {
         })
     }
 
-    fn apply(&mut self, change: Change) -> Result<(), StoreError> {
+    fn apply(&mut self, change: Change, answers: &mut Answers) -> Result<(), StoreError> {
         match change {
-            Change::Document { policy, document } => self.add(policy.as_str(), &document),
-            Change::Versions(versions) => versions.into_iter().try_for_each(|next| {
-                self.put_policies(&next.rows)?;
-                self.mark(next.version)
-            }),
-            Change::Policies(Policies { version, rows }) => {
+            Change::Document(policy, document, done) => {
+                answers.add(done, self.add(policy.as_str(), &document)?);
+            }
+            Change::Versions(versions, done) => {
+                for next in versions {
+                    self.put_policies(&next.rows)?;
+                    self.mark(next.version)?;
+                }
+                answers.add(done, ());
+            }
+            Change::Policies(Policies { version, rows }, done) => {
                 self.policies.retain(|_, _| false).map_err(database_error)?;
                 self.put_policies(&rows)?;
-                self.mark(version)
+                self.mark(version)?;
+                answers.add(done, ());
             }
         }
+        Ok(())
     }
 
-    fn add(&mut self, policy: &str, document: &Document) -> Result<(), StoreError> {
+    fn add(&mut self, policy: &str, document: &Document) -> Result<Result<(), Refused>, StoreError> {
         let row = serde_json::to_vec(document)?;
         let key = (policy, document.document.as_str());
         if let Some(known) = self.documents.get(key).map_err(database_error)? {
-            return if known.value() == row { Ok(()) } else { Err(StoreError::Taken) };
+            return Ok(if known.value() == row { Ok(()) } else { Err(Refused::Taken) });
         }
         let count = self.counts.get(policy).map_err(database_error)?.map_or(0, |count| count.value());
         if count >= DOCUMENTS_MAX {
-            return Err(StoreError::Full);
+            return Ok(Err(Refused::Full));
         }
         self.documents.insert(key, &*row).map_err(database_error)?;
         self.counts.insert(policy, count + 1).map_err(database_error)?;
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn put_policies(&mut self, rows: &BTreeMap<String, Policy>) -> Result<(), StoreError> {
@@ -296,17 +230,17 @@ mod tests {
         let mut expected = Policies::default();
         expected.advance(versions(1..=4));
         {
-            let store = Store::open(directory.path()).unwrap();
+            let store = Store::open(directory.path(), "n4").unwrap();
             let failed = store.failed();
-            store.add(id("p1"), document("d2", "two")).await.unwrap();
-            store.add(id("p1"), document("d1", "one")).await.unwrap();
-            store.add(id("p2"), document("d3", "three")).await.unwrap();
+            store.add(id("p1"), document("d2", "two")).await.unwrap().unwrap();
+            store.add(id("p1"), document("d1", "one")).await.unwrap().unwrap();
+            store.add(id("p2"), document("d3", "three")).await.unwrap().unwrap();
             store.replace(Policies::default()).await.unwrap();
             store.advance(versions(1..=4)).await.unwrap();
             drop(store);
             failed.await;
         }
-        let store = Store::open(directory.path()).unwrap();
+        let store = Store::open(directory.path(), "n4").unwrap();
         let both = vec![document("d1", "one"), document("d2", "two")];
         assert_eq!(store.documents(&id("p1"), None).unwrap(), both);
         assert_eq!(store.documents(&id("p1"), Some(&id("d2"))).unwrap(), both[1..]);
@@ -320,11 +254,11 @@ mod tests {
     #[tokio::test]
     async fn a_document_never_changes() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path()).unwrap();
-        store.add(id("p1"), document("d1", "one")).await.unwrap();
-        store.add(id("p1"), document("d1", "one")).await.unwrap();
+        let store = Store::open(directory.path(), "n4").unwrap();
+        store.add(id("p1"), document("d1", "one")).await.unwrap().unwrap();
+        store.add(id("p1"), document("d1", "one")).await.unwrap().unwrap();
         let other = store.add(id("p1"), document("d1", "other")).await;
-        assert!(matches!(other, Err(StoreError::Taken)));
+        assert_eq!(other.unwrap(), Err(Refused::Taken));
         assert_eq!(store.documents(&id("p1"), None).unwrap(), [document("d1", "one")]);
     }
 }

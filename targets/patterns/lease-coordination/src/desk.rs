@@ -19,7 +19,7 @@ use crate::leases::{Answer, Command, Leases};
 use crate::prices::{Cell, Recent, Version};
 use crate::replicas::{Quote, Quotes, Replicas};
 use crate::routes::Grant;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, Untaken};
 
 /// Symbols whose locks are kept while nobody waits for them.
 const WRITING_MAX: usize = 1_024;
@@ -203,9 +203,7 @@ impl Desk {
                 Ok(token)
             }
             Ok(false) => Err(ApiError::maybe_done("no majority of the price nodes has it yet")),
-            Err(StoreError::Failed) => Err(ApiError::internal("the store failed")),
-            Err(why @ StoreError::Fenced(_)) => Err(ApiError::conflict(why.to_string())),
-            Err(why) => Err(ApiError::busy(why.to_string())),
+            Err(why) => Err(why.into()),
         }
     }
 
@@ -232,7 +230,7 @@ impl Desk {
 
     /// Puts a price on this node's disk, and on those of enough others; answers whether it is a majority.
     /// An error means that this node did not take it, and nobody was asked to.
-    async fn replicate(&self, symbol: &Id, cell: &Cell, audit: bool) -> Result<bool, StoreError> {
+    async fn replicate(&self, symbol: &Id, cell: &Cell, audit: bool) -> Result<bool, Untaken> {
         self.store.take(symbol, cell.clone(), audit).await?;
         let heard = self.replicas.take(symbol, cell, audit).await;
         if let Some(fenced) = heard.fenced {

@@ -129,7 +129,7 @@ async fn coordinate(server: Server, args: Args) -> anyhow::Result<()> {
 async fn trade(server: Server, args: Args, own: usize) -> anyhow::Result<()> {
     let (coordinators, price_nodes): (&[Peer], &[Peer]) = args.node.peers.split_at(args.coordinators);
     let (id, patience) = (args.id()?, args.patience());
-    let store = Store::open(&args.node.data_dir, args.node.has(Bug::TokenNotChecked))
+    let store = Store::open(&args.node.data_dir, id.as_str(), args.node.has(Bug::TokenNotChecked))
         .with_context(|| format!("cannot open the store in {}", args.node.data_dir.display()))?;
     let store_failed = store.failed();
     let desk = Arc::new(Desk::new(

@@ -14,7 +14,7 @@ use crate::desk::Desk;
 use crate::leases::Lease;
 use crate::prices::Holding;
 use crate::replicas::{FENCE, FOLLOW, Fence, MESSAGE_BYTES_MAX, Quote, Quotes, READ, Said, TAKE, Take};
-use crate::store::{Audited, StoreError};
+use crate::store::{Audited, Untaken};
 use crate::upkeep::Copies;
 
 /// The longest body of a client.
@@ -204,12 +204,11 @@ async fn audit(
     Ok(Answer(json!({ "entries": entries })))
 }
 
-fn said<T>(stored: Result<T, StoreError>) -> Result<Answer<Said<T>>, ApiError> {
+fn said<T>(stored: Result<T, Untaken>) -> Result<Answer<Said<T>>, ApiError> {
     match stored {
         Ok(done) => Ok(Answer(Ok(done))),
-        Err(StoreError::Fenced(fenced)) => Ok(Answer(Err(fenced))),
-        Err(StoreError::Failed) => Err(ApiError::internal("the store failed")),
-        Err(why) => Err(ApiError::busy(why.to_string())),
+        Err(Untaken::Fenced(fenced)) => Ok(Answer(Err(fenced))),
+        Err(why) => Err(why.into()),
     }
 }
 

@@ -1,30 +1,19 @@
-//! What a price node keeps on disk: one redb file, one writer thread.
-//!
-//! A promise or a price is answered for after the commit that holds it; all that is queued meanwhile shares
-//! the next commit. The queue is bounded, and a full queue is an answer and not a wait.
+//! What a price node keeps on disk.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 
-use ordeal_kit::Id;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use ordeal_kit::store::{Answers, Storage, StoreError, StoreFile, database_error};
+use ordeal_kit::{ApiError, Id};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::prices::{Cell, Fenced, Holding, Symbol};
 
-/// Changes that may wait for the writer.
-const QUEUE_MAX: usize = 4_096;
-/// Changes in one commit.
-const BATCH_MAX: usize = 512;
 /// Symbols on a node; as many as there can be leases.
 const SYMBOLS_MAX: usize = crate::leases::LEASES_MAX;
-/// What redb may cache. Nodes are small and many.
-const CACHE_BYTES: usize = 16 << 20;
-
 /// Symbol → what is promised and held ([`Row`] as JSON).
 const SYMBOLS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("symbols");
 /// Symbol, position → a price that was taken ([`Audited`] as JSON).
@@ -45,36 +34,27 @@ pub(crate) struct Audited {
     pub(crate) cell: Cell,
 }
 
-/// Why the store did not do what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum StoreError {
-    /// Nothing was done.
-    #[error("the store's queue is full")]
-    Busy,
+/// Why the store did not take something.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Untaken {
     /// Nothing was done.
     #[error("there are {SYMBOLS_MAX} symbols already")]
     Full,
     /// Nothing was done.
     #[error("a holder with the token {} has been here", .0.token)]
     Fenced(Fenced),
-    /// It may be stored or not.
-    #[error("the store failed")]
-    Failed,
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
-/// A database that cannot be opened or read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DatabaseError {
-    #[error("database: {0}")]
-    Database(Box<redb::Error>),
-    #[error("a row of the store is damaged: {0}")]
-    Row(#[from] serde_json::Error),
-    #[error("data directory: {0}")]
-    Directory(#[from] std::io::Error),
-}
-
-fn database(e: impl Into<redb::Error>) -> DatabaseError {
-    DatabaseError::Database(Box::new(e.into()))
+impl From<Untaken> for ApiError {
+    fn from(why: Untaken) -> Self {
+        match why {
+            Untaken::Full => ApiError::busy(why.to_string()),
+            Untaken::Fenced(_) => ApiError::conflict(why.to_string()),
+            Untaken::Store(why) => why.into(),
+        }
+    }
 }
 
 enum Change {
@@ -85,7 +65,7 @@ enum Change {
 struct Job {
     symbol: Id,
     change: Change,
-    done: oneshot::Sender<Result<Holding, StoreError>>,
+    done: oneshot::Sender<Result<Holding, Untaken>>,
 }
 
 type Symbols = Arc<Mutex<BTreeMap<Id, Symbol>>>;
@@ -93,10 +73,7 @@ type Symbols = Arc<Mutex<BTreeMap<Id, Symbol>>>;
 /// The store of one price node.
 pub(crate) struct Store {
     symbols: Symbols,
-    database: Arc<Database>,
-    queue: SyncSender<Job>,
-    failed: watch::Receiver<bool>,
-    _writer: JoinHandle<()>,
+    storage: Storage<Job>,
 }
 
 fn lock(symbols: &Symbols) -> MutexGuard<'_, BTreeMap<Id, Symbol>> {
@@ -104,52 +81,33 @@ fn lock(symbols: &Symbols) -> MutexGuard<'_, BTreeMap<Id, Symbol>> {
 }
 
 impl Store {
-    /// Opens the store in this directory. `unchecked` is the defect: tokens are not compared.
-    pub(crate) fn open(dir: &Path, unchecked: bool) -> Result<Store, DatabaseError> {
-        std::fs::create_dir_all(dir)?;
-        let file = dir.join("prices.redb");
-        let opened = Database::builder().set_cache_size(CACHE_BYTES).create(file).map_err(database)?;
-        let symbols = Arc::new(Mutex::new(load(&opened)?));
-        let opened = Arc::new(opened);
-        let (queue, jobs) = sync_channel(QUEUE_MAX);
-        let (failing, failed) = watch::channel(false);
-        let writer = Writer { symbols: Arc::clone(&symbols), database: Arc::clone(&opened), unchecked };
-        let writer = std::thread::Builder::new().name("prices".to_owned()).spawn(move || {
-            if let Err(why) = writer.run(&jobs) {
-                tracing::error!(%why, "the store has failed");
-                failing.send_replace(true);
-            }
-        })?;
-        Ok(Store { symbols, database: opened, queue, failed, _writer: writer })
+    /// Opens the store of this node in this directory. `unchecked` is the defect: tokens are not compared.
+    pub(crate) fn open(directory: &Path, node: &str, unchecked: bool) -> Result<Store, StoreError> {
+        let symbols = Symbols::default();
+        let file = StoreFile { directory, name: "prices.redb", node, lazy: false };
+        let writer = Writer { symbols: Arc::clone(&symbols), unchecked };
+        let (storage, loaded) = Storage::open(file, writer, load)?;
+        *lock(&symbols) = loaded;
+        Ok(Store { symbols, storage })
     }
 
     /// Completes when nothing can be stored any more.
-    pub(crate) fn failed(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut failed = self.failed.clone();
-        async move {
-            if failed.wait_for(|failed| *failed).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+    pub(crate) fn failed(&self) -> impl Future<Output = ()> + Send + use<> + 'static {
+        self.storage.failed()
     }
 
     /// See [`Symbol::fence`]. Durable when it is answered.
-    pub(crate) async fn fence(&self, symbol: &Id, token: u64) -> Result<Holding, StoreError> {
+    pub(crate) async fn fence(&self, symbol: &Id, token: u64) -> Result<Holding, Untaken> {
         self.change(symbol, Change::Fence { token }).await
     }
 
     /// See [`Symbol::take`]. Durable when it is answered. `audit`: it is an update and goes into the feed.
-    pub(crate) async fn take(&self, symbol: &Id, cell: Cell, audit: bool) -> Result<(), StoreError> {
+    pub(crate) async fn take(&self, symbol: &Id, cell: Cell, audit: bool) -> Result<(), Untaken> {
         self.change(symbol, Change::Take { cell, audit }).await.map(drop)
     }
 
-    async fn change(&self, symbol: &Id, change: Change) -> Result<Holding, StoreError> {
-        let (done, answer) = oneshot::channel();
-        match self.queue.try_send(Job { symbol: symbol.clone(), change, done }) {
-            Ok(()) => answer.await.unwrap_or(Err(StoreError::Failed)),
-            Err(TrySendError::Full(_)) => Err(StoreError::Busy),
-            Err(TrySendError::Disconnected(_)) => Err(StoreError::Failed),
-        }
+    async fn change(&self, symbol: &Id, change: Change) -> Result<Holding, Untaken> {
+        self.storage.change(|done| Job { symbol: symbol.clone(), change, done }).await?
     }
 
     /// The newest price that was taken, perhaps before it is on disk.
@@ -163,71 +121,68 @@ impl Store {
     }
 
     /// A piece of a symbol's audit feed.
-    pub(crate) fn audit(&self, symbol: &Id, from: u64, most: usize) -> Result<Vec<Audited>, DatabaseError> {
-        let reading = self.database.begin_read().map_err(database)?;
-        let table = reading.open_table(AUDIT).map_err(database)?;
-        let rows = table.range((symbol.as_str(), from)..=(symbol.as_str(), u64::MAX)).map_err(database)?;
-        rows.take(most).map(|row| Ok(serde_json::from_slice(row.map_err(database)?.1.value())?)).collect()
+    pub(crate) fn audit(&self, symbol: &Id, from: u64, most: usize) -> Result<Vec<Audited>, StoreError> {
+        let reading = self.storage.read()?;
+        let table = reading.open_table(AUDIT).map_err(database_error)?;
+        let rows =
+            table.range((symbol.as_str(), from)..=(symbol.as_str(), u64::MAX)).map_err(database_error)?;
+        rows.take(most)
+            .map(|row| Ok(serde_json::from_slice(row.map_err(database_error)?.1.value())?))
+            .collect()
     }
 }
 
-/// All symbols of a database, whose tables are made if they are not there.
-fn load(opened: &Database) -> Result<BTreeMap<Id, Symbol>, DatabaseError> {
-    let transaction = opened.begin_write().map_err(database)?;
+/// All symbols that were stored; makes the tables if they are not there.
+fn load(transaction: &WriteTransaction) -> Result<BTreeMap<Id, Symbol>, StoreError> {
     let mut symbols = BTreeMap::new();
-    {
-        let rows = transaction.open_table(SYMBOLS).map_err(database)?;
-        let audit = transaction.open_table(AUDIT).map_err(database)?;
-        for row in rows.iter().map_err(database)? {
-            let (name, row) = row.map_err(database)?;
-            let Row { fence, cell } = serde_json::from_slice(row.value())?;
-            let mut symbol = Symbol { fence, holding: Holding { cell, ..Holding::default() }, audited: 0 };
-            let feed = audit.range((name.value(), 0)..=(name.value(), u64::MAX)).map_err(database)?;
-            for entry in feed {
-                let entry: Audited = serde_json::from_slice(entry.map_err(database)?.1.value())?;
-                symbol.audited = entry.position + 1;
-                symbol.holding.recent.push(entry.cell.request_id, entry.cell.version);
-            }
-            symbols.insert(serde_json::from_value(name.value().into())?, symbol);
+    let rows = transaction.open_table(SYMBOLS).map_err(database_error)?;
+    let audit = transaction.open_table(AUDIT).map_err(database_error)?;
+    for row in rows.iter().map_err(database_error)? {
+        let (name, row) = row.map_err(database_error)?;
+        let Row { fence, cell } = serde_json::from_slice(row.value())?;
+        let mut symbol = Symbol { fence, holding: Holding { cell, ..Holding::default() }, audited: 0 };
+        let feed = audit.range((name.value(), 0)..=(name.value(), u64::MAX)).map_err(database_error)?;
+        for entry in feed {
+            let entry: Audited = serde_json::from_slice(entry.map_err(database_error)?.1.value())?;
+            symbol.audited = entry.position + 1;
+            symbol.holding.recent.push(entry.cell.request_id, entry.cell.version);
         }
+        symbols.insert(serde_json::from_value(name.value().into())?, symbol);
     }
-    transaction.commit().map_err(database)?;
     Ok(symbols)
 }
 
 struct Writer {
     symbols: Symbols,
-    database: Arc<Database>,
     unchecked: bool,
 }
 
-impl Writer {
-    fn run(self, jobs: &Receiver<Job>) -> Result<(), DatabaseError> {
-        while let Ok(first) = jobs.recv() {
-            let batch: Vec<Job> = std::iter::once(first).chain(jobs.try_iter().take(BATCH_MAX - 1)).collect();
-            let transaction = self.database.begin_write().map_err(database)?;
-            let mut answers = Vec::with_capacity(batch.len());
-            for Job { symbol, change, done } in batch {
-                answers.push((done, self.apply(&transaction, &symbol, &change)?));
-            }
-            transaction.commit().map_err(database)?;
-            for (done, answer) in answers {
-                // Whoever asked may have gone.
-                let _ = done.send(answer);
-            }
-        }
-        Ok(())
-    }
+impl ordeal_kit::store::Writer for Writer {
+    type Change = Job;
 
+    fn write(
+        &mut self,
+        transaction: &WriteTransaction,
+        jobs: Vec<Job>,
+        answers: &mut Answers,
+    ) -> Result<bool, StoreError> {
+        for Job { symbol, change, done } in jobs {
+            answers.add(done, self.apply(transaction, &symbol, &change)?);
+        }
+        Ok(true)
+    }
+}
+
+impl Writer {
     fn apply(
         &self,
         transaction: &WriteTransaction,
         name: &Id,
         change: &Change,
-    ) -> Result<Result<Holding, StoreError>, DatabaseError> {
+    ) -> Result<Result<Holding, Untaken>, StoreError> {
         let mut symbols = lock(&self.symbols);
         if symbols.len() >= SYMBOLS_MAX && !symbols.contains_key(name) {
-            return Ok(Err(StoreError::Full));
+            return Ok(Err(Untaken::Full));
         }
         let symbol = symbols.entry(name.clone()).or_default();
         let answer = match change {
@@ -239,20 +194,20 @@ impl Writer {
         };
         let (holding, audited) = match answer {
             Ok(done) => done,
-            Err(fenced) => return Ok(Err(StoreError::Fenced(fenced))),
+            Err(fenced) => return Ok(Err(Untaken::Fenced(fenced))),
         };
         if let Some(cell) = audited {
             let entry = Audited { position: symbol.audited, cell };
-            let mut audit = transaction.open_table(AUDIT).map_err(database)?;
+            let mut audit = transaction.open_table(AUDIT).map_err(database_error)?;
             let bytes = serde_json::to_vec(&entry)?;
-            audit.insert((name.as_str(), entry.position), bytes.as_slice()).map_err(database)?;
+            audit.insert((name.as_str(), entry.position), bytes.as_slice()).map_err(database_error)?;
             symbol.audited += 1;
             symbol.holding.recent.push(entry.cell.request_id, entry.cell.version);
         }
         let row = Row { fence: symbol.fence, cell: symbol.holding.cell.clone() };
         let bytes = serde_json::to_vec(&row)?;
-        let mut rows = transaction.open_table(SYMBOLS).map_err(database)?;
-        rows.insert(name.as_str(), bytes.as_slice()).map_err(database)?;
+        let mut rows = transaction.open_table(SYMBOLS).map_err(database_error)?;
+        rows.insert(name.as_str(), bytes.as_slice()).map_err(database_error)?;
         Ok(Ok(holding))
     }
 }
@@ -275,38 +230,32 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let p1 = id("p1");
         {
-            let store = Store::open(dir.path(), false).unwrap();
-            assert_eq!(store.fence(&p1, 4).await, Ok(Holding::default()));
+            let store = Store::open(dir.path(), "n4", false).unwrap();
+            assert_eq!(store.fence(&p1, 4).await.unwrap(), Holding::default());
             store.take(&p1, cell(4, 1), true).await.unwrap();
             store.take(&p1, cell(4, 1), true).await.unwrap();
             store.take(&p1, cell(6, 0), false).await.unwrap();
-            let fenced = StoreError::Fenced(Fenced { token: 6 });
-            assert_eq!(store.take(&p1, cell(4, 2), true).await, Err(fenced));
+            let late = store.take(&p1, cell(4, 2), true).await;
+            assert!(matches!(late, Err(Untaken::Fenced(Fenced { token: 6 }))), "{late:?}");
         }
-        let mut reopened = Store::open(dir.path(), false);
-        while reopened.is_err() {
-            // The writer of the other one is still about to end.
-            tokio::task::yield_now().await;
-            reopened = Store::open(dir.path(), false);
-        }
-        let store = reopened.unwrap();
+        let store = Store::open(dir.path(), "n4", false).unwrap();
         assert_eq!(store.symbols(), std::slice::from_ref(&p1));
         assert_eq!(store.newest(&p1), Some(cell(6, 0)));
         let feed = store.audit(&p1, 0, 10).unwrap();
         assert_eq!(feed, [Audited { position: 0, cell: cell(4, 1) }]);
         let found = store.fence(&p1, 7).await.unwrap();
         assert_eq!(found.recent.get(&id("r4-1")), Some(Version { token: 4, seq: 1 }));
-        assert!(matches!(store.fence(&p1, 6).await, Err(StoreError::Fenced(_))));
+        assert!(matches!(store.fence(&p1, 6).await, Err(Untaken::Fenced(_))));
     }
 
     #[tokio::test]
     async fn symbols_are_bounded() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), false).unwrap();
+        let store = Store::open(dir.path(), "n4", false).unwrap();
         for n in 0..SYMBOLS_MAX {
             store.fence(&id(&format!("s{n}")), 1).await.unwrap();
         }
-        assert_eq!(store.fence(&id("one-more"), 1).await, Err(StoreError::Full));
+        assert!(matches!(store.fence(&id("one-more"), 1).await, Err(Untaken::Full)));
         assert!(store.fence(&id("s0"), 2).await.is_ok());
     }
 }
