@@ -91,6 +91,11 @@ fn an_audit_tells_bugs_from_sound_targets_and_goes_on_where_it_stood() {
     assert!(stderr(&other).contains("runs of other settings"), "{}", stderr(&other));
     let out = ["audit", "memory", "--for", "500ms", "--faults", "none", "--out", audit.to_str().unwrap()];
     assert_eq!(code(&output(&out)), 2, "other faults are other runs");
+    let settings = std::fs::read_to_string(audit.join("audit.json")).unwrap();
+    std::fs::write(audit.join("audit.json"), settings.replace("\"build\":\"", "\"build\":\"other")).unwrap();
+    let other = args("500ms");
+    assert_eq!(code(&other), 2);
+    assert!(stderr(&other).contains("runs of another build"), "{}", stderr(&other));
     for (wrong, reason) in [
         (&["audit", "nobody"][..], "there is no target `nobody`"),
         (&["audit", "memory", "--bug", "none"], "has a bug `none`"),

@@ -8,12 +8,15 @@ mod subject;
 mod table;
 
 use std::fs;
+use std::hash::{DefaultHasher, Hasher};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -60,16 +63,19 @@ fn directory(args: &AuditArgs) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(&dir).map_err(|e| UsageError(format!("{}: {e}", dir.display())))?;
     let file = dir.join("audit.json");
     // Runs of sound targets are named by the place of their faults among these.
-    let settings = serde_json::json!({ "for_ms": args.duration.as_millis() as u64, "faults": args.faults });
+    let settings =
+        json!({ "for_ms": args.duration.as_millis() as u64, "faults": args.faults, "build": build()? });
     match fs::read_to_string(&file) {
-        Ok(before)
-            if serde_json::from_str(&before).is_ok_and(|before: serde_json::Value| before == settings) => {}
         Ok(before) => {
+            let known: Value = serde_json::from_str(&before).unwrap_or_default();
             let dir = dir.display();
-            return usage(format!(
-                "{dir} holds runs of other settings, {}: use another --out",
-                before.trim()
-            ));
+            if known["for_ms"] != settings["for_ms"] || known["faults"] != settings["faults"] {
+                let before = before.trim();
+                return usage(format!("{dir} holds runs of other settings, {before}: use another --out"));
+            }
+            if known["build"] != settings["build"] {
+                return usage(format!("{dir} holds runs of another build of ordeal: use another --out"));
+            }
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             fs::write(&file, format!("{settings}\n")).with_context(|| file.display().to_string())?;
@@ -78,6 +84,21 @@ fn directory(args: &AuditArgs) -> anyhow::Result<PathBuf> {
     }
     eprint(&format!("ordeal: audit in {}", dir.display()));
     Ok(dir)
+}
+
+/// What tells this build of the program from others.
+fn build() -> anyhow::Result<String> {
+    let mut program = BufReader::with_capacity(1 << 20, fs::File::open(this_program()?)?);
+    let mut hasher = DefaultHasher::new();
+    loop {
+        let bytes = program.fill_buf().context("cannot read this program")?;
+        if bytes.is_empty() {
+            return Ok(format!("{:016x}", hasher.finish()));
+        }
+        hasher.write(bytes);
+        let read = bytes.len();
+        program.consume(read);
+    }
 }
 
 /// A subject with the runs that there were of it.
