@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program is its own test harness")]
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -16,13 +17,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ordeal_core::null::{NullClient, NullWorkload};
-use ordeal_core::{BoxFuture, Client, ClusterSpec, History, Launch, NodeSpec, Plan, Target, TargetError};
+use ordeal_core::{
+    BoxFuture, Client, Cluster, ClusterSpec, Event, EventKind, Fault, FaultStep, History, Launch, Membership,
+    NodeSpec, Plan, Probe, Rng, Target, TargetError, Words,
+};
 use ordeal_runner::sandbox::{self, Entered, INIT_COMMAND};
 use ordeal_runner::{Audit, Progress, RunDir, run};
 use tokio::sync::watch;
 
 const PORT: u16 = 7000;
 const CAPTURE: &str = "packets.pcap";
+/// A run in which a node joins, and the fault that starts it.
+const JOINING: &str = "joining";
 type Case = fn(&Path);
 
 const CASES: &[(&str, Case)] = &[
@@ -35,6 +41,10 @@ const CASES: &[(&str, Case)] = &[
     ("a_node_sees_no_disk_but_its_own", a_node_sees_no_disk_but_its_own),
     ("killing_the_harness_leaves_nothing", killing_the_harness_leaves_nothing),
     ("a_captured_run_goes_through_the_switch", a_captured_run_goes_through_the_switch),
+    (
+        "a_node_that_joins_is_asked_by_its_clients_from_then_on",
+        a_node_that_joins_is_asked_by_its_clients_from_then_on,
+    ),
 ];
 
 fn main() -> ExitCode {
@@ -193,6 +203,26 @@ fn a_captured_run_goes_through_the_switch(dir: &Path) {
     }
 }
 
+fn a_node_that_joins_is_asked_by_its_clients_from_then_on(dir: &Path) {
+    let run_dir = dir.join("run");
+    let out = this(&["run", run_dir.to_str().unwrap(), JOINING]).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(std::fs::read_to_string(run_dir.join("nodes/n5/data/told")).unwrap(), "n5 of 5, 4 founders");
+    let history = read(&run_dir);
+    let joined = |e: &Event| e.f == "inject" && e.kind == EventKind::Info && e.value["proved"] == true;
+    let joined = history.events.iter().find(|e| joined(e)).expect("it has joined");
+    let of_n5 = |e: &&Event| e.node.as_deref() == Some("n5") && e.kind == EventKind::Invoke;
+    let asked: Vec<&Event> = history.events.iter().filter(of_n5).collect();
+    assert!(asked.iter().filter(|e| e.f == "ping").count() > 0, "its clients have found it");
+    let begun = history.events.iter().find(|e| e.f == "inject").unwrap();
+    assert!(begun.time < joined.time && asked.iter().all(|e| e.time > begun.time), "nobody asked it before");
+    let before = |e: &&Event| e.f == "ping" && e.time < begun.time && e.kind == EventKind::Invoke;
+    let clients: BTreeSet<Option<u64>> =
+        history.events.iter().filter(before).map(|e| e.process.client()).collect();
+    assert!(clients.len() >= 5, "until then they asked another one");
+    assert!(!asked.iter().any(|e| clients.contains(&e.process.client())), "and then they were new clients");
+}
+
 fn wait_for(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !condition() {
@@ -254,10 +284,13 @@ fn inside(path: &Path, kind: &str) -> ExitCode {
     let (_interrupt, interrupted) = watch::channel(false);
     let duration_ms = if kind == "long" { 60_000 } else { 300 };
     let audit = Audit {
-        plan: plan(duration_ms),
+        plan: match kind {
+            JOINING => Plan { nodes: 4, joining: 1, faults: vec![join_at(400)], ..plan(1_000) },
+            _ => plan(duration_ms),
+        },
         target: Arc::new(Trivial { kind: kind.to_owned() }),
         workload: Arc::new(Idle),
-        faults: Vec::new(),
+        faults: if kind == JOINING { vec![Arc::new(Join)] } else { Vec::new() },
         dir,
         harness: std::env::current_exe().unwrap(),
         class: |_| None,
@@ -289,6 +322,55 @@ fn plan(duration_ms: u64) -> Plan {
     }
 }
 
+fn join_at(at_ms: u64) -> FaultStep {
+    FaultStep { at_ms, for_ms: 100, fault: JOINING.to_owned(), args: serde_json::Value::Null }
+}
+
+/// Starts a further node, and tells the others.
+struct Join;
+
+impl Fault for Join {
+    fn name(&self) -> &'static str {
+        JOINING
+    }
+
+    fn about(&self) -> &'static str {
+        "a node joins"
+    }
+
+    fn draw(&self, _: &mut Rng, _: usize, _: bool) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+
+    fn read(&self, _: Words, _: &mut Rng, _: usize, _: bool) -> Result<serde_json::Value, String> {
+        Err("never asked for by name".to_owned())
+    }
+
+    fn inject<'a>(
+        &'a self,
+        cluster: &'a dyn Cluster,
+        _: &'a FaultStep,
+    ) -> BoxFuture<'a, Result<serde_json::Value, String>> {
+        Box::pin(async {
+            assert_eq!(cluster.joined(), 4);
+            assert!(cluster.start(4).await.unwrap_err().contains("n5 has not joined yet"));
+            let node = cluster.start_next().await?;
+            cluster.announce(node).await?;
+            assert!(cluster.start_next().await.unwrap_err().contains("all nodes have joined"));
+            Ok(node.into())
+        })
+    }
+
+    fn probe<'a>(&'a self, cluster: &'a dyn Cluster) -> BoxFuture<'a, Probe> {
+        let proved = cluster.joined() == 5 && cluster.init_pid(4).is_some();
+        Box::pin(async move { Probe { proved, seen: serde_json::Value::Null } })
+    }
+
+    fn heal<'a>(&'a self, _: &'a dyn Cluster) -> BoxFuture<'a, Result<Probe, String>> {
+        Box::pin(async { Ok(Probe { proved: true, seen: serde_json::Value::Null }) })
+    }
+}
+
 /// A workload that pings for ever.
 struct Idle;
 
@@ -303,7 +385,7 @@ impl ordeal_core::Workload for Idle {
 
     fn generator(&self, _plan: &Plan) -> Box<dyn ordeal_core::Generator> {
         let ping = ordeal_core::Op::new("ping", ordeal_core::Key::Int(0), serde_json::Value::Null);
-        Box::new(ordeal_core::Mix::new(ordeal_core::Rng::new(1)).with(1, move |_, _| ping.clone()))
+        Box::new(ordeal_core::Mix::new(Rng::new(1)).with(1, move |_, _| ping.clone()))
     }
 
     fn final_generator(&self, plan: &Plan) -> Box<dyn ordeal_core::Generator> {
@@ -352,6 +434,19 @@ impl Target for Trivial {
 
     fn client(&self, _workload: &str, _node: &NodeSpec) -> Result<Box<dyn Client>, TargetError> {
         Ok(Box::new(NullClient))
+    }
+
+    fn membership(&self) -> Option<&dyn Membership> {
+        Some(self)
+    }
+}
+
+impl Membership for Trivial {
+    fn join<'a>(&'a self, node: &'a NodeSpec, cluster: &'a ClusterSpec) -> BoxFuture<'a, Result<(), String>> {
+        let (all, founders) = (cluster.nodes.len(), cluster.founders);
+        std::fs::write(node.data_dir.join("told"), format!("{} of {all}, {founders} founders", node.id))
+            .unwrap();
+        Box::pin(async { Ok(()) })
     }
 }
 
