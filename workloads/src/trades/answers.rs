@@ -47,6 +47,14 @@ pub(super) struct Copy {
     pub(super) settlement_confirmed: bool,
 }
 
+/// A trade as one node has it, asked for alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OwnCopy {
+    pub(super) role: String,
+    #[serde(flatten)]
+    pub(super) copy: Copy,
+}
+
 /// All trades as one node has them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Copies {

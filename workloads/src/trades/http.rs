@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::TradeOp;
-use super::answers::{Answer, Booking, Copies, Copy, Details, Ledger, WaitingList};
+use super::answers::{Answer, Booking, Copies, Copy, Details, Ledger, OwnCopy, WaitingList};
 use crate::http::{Effect, HttpClient, Method, judge, kept, outcome, result};
 use crate::waiting::wait;
 
@@ -71,6 +71,10 @@ impl TradesClient {
             }
             TradeOp::Read(trade) => {
                 outcome(Effect::Read, http.get(&format!("/trades/{trade}")).await, kept::<Answer>)
+            }
+            TradeOp::Copy(trade) => {
+                let answer = http.get(&format!("/trades/{trade}?from=local")).await;
+                outcome(Effect::Read, answer, kept::<OwnCopy>)
             }
             TradeOp::WaitingList => {
                 outcome(Effect::Read, http.get("/waiting-list").await, kept::<WaitingList>)

@@ -21,6 +21,10 @@ const AGAIN: f64 = 0.08;
 const AGAIN_IF_UNDECIDED: f64 = 0.5;
 /// How often a settlement is asked for of any trade instead of a confirmed one.
 const ANY_SETTLED: f64 = 0.1;
+/// How often every node is asked what it has of a trade of which somebody was just told that it is confirmed or settled, and
+/// how many such questions wait for a node at most.
+const LOOKED_AT: f64 = 0.05;
+const LOOKS_MAX: usize = 64;
 /// Trades that are read or settled: so many, the newest.
 const RECENT: u64 = 40;
 /// Confirmed trades that are still to be settled.
@@ -38,6 +42,8 @@ pub(super) struct Load {
     next_up: VecDeque<TradeOp>,
     /// Trades that a client knows to be confirmed and nobody has asked to settle.
     confirmed: VecDeque<String>,
+    /// Trades of which each node is to show its copy.
+    looks: Vec<VecDeque<String>>,
     /// What each client waits for.
     open: HashMap<u64, Op>,
 }
@@ -51,6 +57,7 @@ impl Load {
             submissions: 0,
             next_up: VecDeque::new(),
             confirmed: VecDeque::new(),
+            looks: vec![VecDeque::new(); plan.nodes],
             open: HashMap::new(),
         }
     }
@@ -92,6 +99,18 @@ impl Load {
         TradeOp::Settle(confirmed.unwrap_or_else(|| self.recent()))
     }
 
+    /// Somebody was told that a trade is confirmed, or even settled.
+    fn told(&mut self, trade: &str, settled: bool) {
+        if !settled && self.confirmed.len() < CONFIRMED_MAX {
+            self.confirmed.push_back(trade.to_owned());
+        }
+        if self.rng.chance(LOOKED_AT) {
+            for looks in self.looks.iter_mut().filter(|looks| looks.len() < LOOKS_MAX) {
+                looks.push_back(trade.to_owned());
+            }
+        }
+    }
+
     /// One of the newest trades, the newer the likelier.
     fn recent(&mut self) -> String {
         let back = self.rng.below(RECENT).min(self.rng.below(RECENT));
@@ -101,7 +120,8 @@ impl Load {
 
 impl Generator for Load {
     fn next(&mut self, ask: Ask) -> Next {
-        let op: Op = self.next_up.pop_front().unwrap_or_else(|| self.draw()).into();
+        let look = self.looks.get_mut(ask.node).and_then(VecDeque::pop_front).map(TradeOp::Copy);
+        let op: Op = look.or_else(|| self.next_up.pop_front()).unwrap_or_else(|| self.draw()).into();
         self.open.insert(ask.process, op.clone());
         Next::Op(op)
     }
@@ -118,11 +138,10 @@ impl Generator for Load {
             (EventKind::Ok, Some(_)) => AGAIN,
             _ => 0.0,
         };
-        if event.value["status"] == "confirmed"
-            && self.confirmed.len() < CONFIRMED_MAX
-            && let Some(Key::Text(trade)) = &op.key
+        if let (Some("confirmed" | "settled"), Some(Key::Text(trade))) =
+            (event.value["status"].as_str(), &op.key)
         {
-            self.confirmed.push_back(trade.clone());
+            self.told(trade, event.value["status"] == "settled");
         }
         if self.rng.chance(chance)
             && let Ok(op) = TradeOp::try_from(&op)

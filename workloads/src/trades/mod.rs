@@ -7,7 +7,8 @@
 //! everybody gets the answer to his own request; and no trade is both confirmed and rejected.
 //!
 //! Every trade has an id of its own, and every submission another price unless it is a retry. Reads are linearizable;
-//! copies and ledgers are what one node has, and are asked for at the end. The contract is `openapi.yaml` beside this
+//! copies and ledgers are what one node has: all of them are asked for at the end, and the copies of some trades at every
+//! node as soon as somebody was told what became of them. The contract is `openapi.yaml` beside this
 //! file; [`client`] speaks it.
 
 mod answers;
@@ -50,6 +51,8 @@ pub enum TradeOp {
     Settle(String),
     /// How far it has come, and its details.
     Read(String),
+    /// The trade as the node alone has it.
+    Copy(String),
     /// The requests that wait at the node.
     WaitingList,
     /// All trades as the node has them.
@@ -66,6 +69,7 @@ impl From<TradeOp> for Op {
             TradeOp::Submit(trade, details) => return Op::new("submit", Key::Text(trade), json!(details)),
             TradeOp::Settle(trade) => return Op::new("settle", Key::Text(trade), Value::Null),
             TradeOp::Read(trade) => return Op::new("read", Key::Text(trade), Value::Null),
+            TradeOp::Copy(trade) => return Op::new("copy", Key::Text(trade), Value::Null),
             TradeOp::WaitingList => ("waiting-list", Value::Null),
             TradeOp::Copies => ("copies", Value::Null),
             TradeOp::Ledger => ("ledger", Value::Null),
@@ -87,6 +91,7 @@ impl TryFrom<&Op> for TradeOp {
             }
             ("settle", Some(Key::Text(trade))) => Ok(TradeOp::Settle(trade.clone())),
             ("read", Some(Key::Text(trade))) => Ok(TradeOp::Read(trade.clone())),
+            ("copy", Some(Key::Text(trade))) => Ok(TradeOp::Copy(trade.clone())),
             ("waiting-list", None) => Ok(TradeOp::WaitingList),
             ("copies", None) => Ok(TradeOp::Copies),
             ("ledger", None) => Ok(TradeOp::Ledger),

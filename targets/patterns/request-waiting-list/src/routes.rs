@@ -118,10 +118,16 @@ async fn read(
     State(node): State<Node>,
     Path(trade): Path<Id>,
     Query(query): Query<ReadQuery>,
-) -> Result<Answered<Answer>, ApiError> {
+) -> Result<Answered<Value>, ApiError> {
+    let desk = &node.coordinator.desk;
     match query.from {
-        From::Majority => node.coordinator.read(trade).await.map(Answered),
-        From::Local => node.coordinator.read_local(trade).map(Answered),
+        From::Majority => node.coordinator.read(trade).await.map(|answer| Answered(json!(answer))),
+        From::Local => {
+            let copy = desk.cluster.store.copy(&trade).map_err(store_failed)?;
+            let mut shown = json!(CopyOf::new((trade, copy)));
+            shown["role"] = json!(desk.cluster.roles[desk.cluster.own]);
+            Ok(Answered(shown))
+        }
     }
 }
 

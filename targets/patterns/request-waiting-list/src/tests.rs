@@ -125,6 +125,9 @@ async fn every_node_serves_the_contract() {
         let copies = cluster.get(node, "/copies").await.1;
         assert_eq!((&copies["next"], &copies["copies"][0]["correlation_id"]), (&Value::Null, &json!("t1")));
         assert_eq!(copies["copies"][0]["settlement_confirmed"], node >= 3);
+        let mut own = cluster.get(node, "/trades/t1?from=local").await.1;
+        let role = own.as_object_mut().and_then(|own| own.remove("role"));
+        assert_eq!((own, role), (copies["copies"][0].clone(), Some(copies["role"].clone())));
     }
     assert_eq!(cluster.get(0, "/waiting-list").await.1, json!({"expiry_ms": 400, "pending": []}));
 }

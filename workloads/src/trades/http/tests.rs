@@ -39,7 +39,10 @@ async fn submit(Json(body): Json<Value>) -> Answered {
     answered(&name)
 }
 
-async fn read(Path(name): Path<String>) -> Answered {
+async fn read(Path(name): Path<String>, Query(query): Query<BTreeMap<String, String>>) -> Answered {
+    if query.get("from").is_some_and(|from| from == "local") {
+        return (StatusCode::OK, Json(own_copy(&name, Some("settlement"))));
+    }
     if name == "unheard-of" { (StatusCode::OK, Json(trade(&name, "none", None))) } else { answered(&name) }
 }
 
@@ -57,10 +60,18 @@ async fn waiting_list() -> Json<Value> {
 async fn copies(Query(query): Query<BTreeMap<String, String>>) -> Json<Value> {
     let (name, next) = if query.is_empty() { ("t1", json!("t1")) } else { ("t2", Value::Null) };
     assert!(query.is_empty() || query["after"] == "t1");
+    let copy = own_copy(name, None);
+    Json(json!({"node": "n1", "role": "trading", "copies": [copy], "next": next}))
+}
+
+fn own_copy(name: &str, role: Option<&str>) -> Value {
     let mut copy = trade(name, "pending", None);
     copy["vote"] = json!(details());
     copy["settlement_confirmed"] = json!(false);
-    Json(json!({"node": "n1", "role": "trading", "copies": [copy], "next": next}))
+    if let Some(role) = role {
+        copy["role"] = json!(role);
+    }
+    copy
 }
 
 fn booking(trade: &str, position: u64) -> Value {
@@ -95,6 +106,8 @@ async fn answers_are_read_as_the_contract_says() {
     let copy =
         json!({"status": "pending", "details": null, "vote": details(), "settlement_confirmed": false});
     let copies = json!({"node": "n1", "role": "trading", "copies": {"t1": copy, "t2": copy}});
+    let mut own = copy.clone();
+    own["role"] = json!("settlement");
     let ledger = json!({"node": "n1", "bookings": [booking("t1", 10), booking("t2", 20)]});
     let waiting = json!({"correlation_id": "t1", "waits_for": "settlement", "age_ms": 3});
     let cases = [
@@ -103,6 +116,7 @@ async fn answers_are_read_as_the_contract_says() {
         (TradeOp::Settle("t1".to_owned()), confirmed.clone()),
         (TradeOp::Read("t1".to_owned()), confirmed),
         (TradeOp::Read("unheard-of".to_owned()), trade("unheard-of", "none", None)),
+        (TradeOp::Copy("t1".to_owned()), own),
         (TradeOp::WaitingList, json!({"expiry_ms": 800, "pending": [waiting]})),
         (TradeOp::Copies, copies),
         (TradeOp::Ledger, ledger),

@@ -1,19 +1,23 @@
-//! What each node has of each trade in the end agrees with what clients were told, and with what the others have.
+//! What each node has of each trade agrees with what clients were told, and with what the others have.
 //!
-//! - A confirmed trade was confirmed, with the same details, by a majority of the nodes (`confirmed-without-majority`),
-//!   and every node knows it by then (`confirmed-trade-missing`).
+//! - A confirmed trade was confirmed, with the same details, by a majority of the nodes (`confirmed-without-majority`).
 //! - Every settlement node has confirmed a settled trade (`settled-below-high-water-mark`).
-//! - What was accepted is decided, or settled, by then (`accepted-then-forgotten`).
 //! - No two nodes have different decisions (`copies-disagree`).
+//!
+//! All this holds from the moment at which somebody was told, so that copies read at any later time count. Of those read at
+//! the end:
+//!
+//! - Every node knows a confirmed trade (`confirmed-trade-missing`).
+//! - What was accepted is decided, or settled (`accepted-then-forgotten`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ordeal_core::{Anomaly, Checker, Finding, History, Operation, Verdict, judge_operations};
+use ordeal_core::{Anomaly, Checker, Finding, History, Key, Operation, Verdict, judge_operations};
 
 use super::super::Details;
-use super::super::answers::{Copies as OfNode, Copy, Status};
+use super::super::answers::{Copies as OfNode, Copy, OwnCopy, Status};
 use super::{Life, conclude, finals, lives};
-use crate::report::{anomaly_of, which};
+use crate::report::{anomaly_of, node, result, which};
 
 /// The judge.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +44,21 @@ impl Checker for Copies {
 struct Trade<'a> {
     name: &'a str,
     told: &'a Life<'a>,
-    /// Node, its role, its copy, and where that was read; no copy if the node has none.
-    copies: Vec<(&'a str, &'a str, Option<&'a Copy>, &'a Operation<'a>)>,
+    /// Read at the end: one of each node.
+    finals: Vec<Seen<'a>>,
+    /// Read before that.
+    early: Vec<Seen<'a>>,
     nodes: usize,
+}
+
+/// What a node has of a trade, and where that was read.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    node: &'a str,
+    role: &'a str,
+    /// None if it has nothing.
+    copy: Option<&'a Copy>,
+    op: &'a Operation<'a>,
 }
 
 impl Copies {
@@ -55,12 +71,26 @@ impl Copies {
             .flat_map(|(of, _)| of.copies.keys().map(String::as_str))
             .chain(lives.keys().copied())
             .collect();
+        let (owned, also_unread) = own_copies(operations);
+        unread.extend(also_unread);
+        let mut early: BTreeMap<&str, Vec<Seen<'_>>> = BTreeMap::new();
+        for (trade, op, own) in &owned {
+            early.entry(*trade).or_default().push(Seen {
+                node: node(op),
+                role: &own.role,
+                copy: Some(&own.copy),
+                op,
+            });
+        }
         let (nothing, mut anomalies, mut settled) = (Life::default(), Vec::new(), 0);
         for name in names {
-            let copies =
-                nodes.iter().map(|(node, (of, op))| (*node, &*of.role, of.copies.get(name), *op)).collect();
+            let finals = nodes
+                .iter()
+                .map(|(node, (of, op))| Seen { node, role: &of.role, copy: of.copies.get(name), op })
+                .collect();
             let told = lives.get(name).unwrap_or(&nothing);
-            let trade = Trade { name, told, copies, nodes: self.nodes };
+            let early = early.remove(name).unwrap_or_default();
+            let trade = Trade { name, told, finals, early, nodes: self.nodes };
             settled += usize::from(trade.settled().is_some());
             anomalies.extend(trade.judge());
         }
@@ -78,6 +108,21 @@ impl Copies {
     }
 }
 
+/// The answers to questions for what one node has of one trade, and what could not be read.
+fn own_copies<'a>(
+    operations: &'a [Operation<'a>],
+) -> (Vec<(&'a str, &'a Operation<'a>, OwnCopy)>, Vec<String>) {
+    let (mut owned, mut unread) = (Vec::new(), Vec::new());
+    for op in operations.iter().filter(|op| op.f() == "copy") {
+        let Some(Key::Text(trade)) = op.key() else { continue };
+        match result::<OwnCopy>(op) {
+            Ok(answer) => owned.extend(answer.map(|own| (trade.as_str(), op, own))),
+            Err(why) => unread.push(why),
+        }
+    }
+    (owned, unread)
+}
+
 impl<'a> Trade<'a> {
     fn judge(&self) -> Vec<Anomaly> {
         let checks =
@@ -85,9 +130,14 @@ impl<'a> Trade<'a> {
         checks.into_iter().flatten().collect()
     }
 
+    /// All that was seen of it, early and late.
+    fn seen(&self) -> impl Iterator<Item = Seen<'a>> {
+        self.early.iter().chain(&self.finals).copied()
+    }
+
     /// Copies with this status or a later one.
     fn at_least(&self, status: Status) -> impl Iterator<Item = (&'a Copy, &'a Operation<'a>)> {
-        let those = self.copies.iter().filter_map(|(_, _, copy, op)| Some(((*copy)?, *op)));
+        let those = self.seen().filter_map(|seen| Some((seen.copy?, seen.op)));
         those.filter(move |(copy, _)| copy.status >= status)
     }
 
@@ -117,15 +167,20 @@ impl<'a> Trade<'a> {
     fn minority(&self) -> Option<Anomaly> {
         let (details, op) = self.confirmed()?;
         let confirms = |copy: &Option<&Copy>| copy.is_some_and(|copy| copy.vote.as_ref() == Some(details));
-        let by: Vec<&str> =
-            self.copies.iter().filter(|(_, _, copy, _)| confirms(copy)).map(|c| c.0).collect();
-        // A copy that was read before that may have come to it since.
-        let against = self.copies.iter().filter(|(_, _, copy, read)| !confirms(copy) && op.ret < read.call);
-        if against.count() < self.nodes.div_ceil(2) {
+        // Those that were seen not to have confirmed it after somebody was told.
+        let against: BTreeSet<&str> = self
+            .seen()
+            .filter(|seen| !confirms(&seen.copy) && op.ret < seen.op.call)
+            .map(|seen| seen.node)
+            .collect();
+        if against.len() < self.nodes.div_ceil(2) {
             return None;
         }
-        let message =
-            format!("{} is confirmed in {}, but only {by:?} have confirmed it.", self.name, which(op));
+        let message = format!(
+            "{} is confirmed in {}, but {against:?} had not confirmed it then.",
+            self.name,
+            which(op)
+        );
         Some(anomaly_of("confirmed-without-majority", Some(self.name), message, &[op]))
     }
 
@@ -134,27 +189,26 @@ impl<'a> Trade<'a> {
         let has = |copy: &Option<&Copy>| {
             copy.is_some_and(|c| c.status >= Status::Confirmed && c.details.as_ref() == Some(details))
         };
-        let mut since = self.copies.iter().filter(|(_, _, _, read)| op.ret < read.call);
-        let (node, _, copy, read) = since.find(|(_, _, copy, _)| !has(copy))?;
+        let since = self.finals.iter().filter(|seen| op.ret < seen.op.call);
+        let Seen { node, copy, op: read, .. } = *since.into_iter().find(|seen| !has(&seen.copy))?;
         let held = copy.map_or(Status::None, |copy| copy.status);
         let message =
             format!("{} is confirmed in {}, but {held:?} at {node} in the end.", self.name, which(op));
-        Some(anomaly_of("confirmed-trade-missing", Some(self.name), message, &[op, *read]))
+        Some(anomaly_of("confirmed-trade-missing", Some(self.name), message, &[op, read]))
     }
 
     fn below_mark(&self) -> Option<Anomaly> {
         let op = self.settled()?;
         let lacks = |copy: &Option<&Copy>| !copy.is_some_and(|copy| copy.settlement_confirmed);
-        let mut since =
-            self.copies.iter().filter(|(_, role, _, read)| *role == SETTLEMENT && op.ret < read.call);
-        let (node, _, _, read) = since.find(|(_, _, copy, _)| lacks(copy))?;
+        let since = |seen: &Seen<'_>| seen.role == SETTLEMENT && op.ret < seen.op.call;
+        let Seen { node, op: read, .. } = self.seen().find(|seen| since(seen) && lacks(&seen.copy))?;
         let message =
             format!("{} is settled in {}, but {node} has not confirmed that.", self.name, which(op));
-        Some(anomaly_of("settled-below-high-water-mark", Some(self.name), message, &[op, *read]))
+        Some(anomaly_of("settled-below-high-water-mark", Some(self.name), message, &[op, read]))
     }
 
     fn forgotten(&self) -> Option<Anomaly> {
-        if self.copies.is_empty() {
+        if self.finals.is_empty() {
             return None;
         }
         let reached = |status| self.at_least(status).next().is_some();
@@ -166,7 +220,7 @@ impl<'a> Trade<'a> {
         let (_, op) = broken.next()?;
         let message = format!("{} about {} was accepted, but nothing came of it.", which(op), self.name);
         let reads: Vec<&Operation<'_>> =
-            std::iter::once(*op).chain(self.copies.iter().map(|c| c.3)).collect();
+            std::iter::once(*op).chain(self.finals.iter().map(|seen| seen.op)).collect();
         Some(anomaly_of("accepted-then-forgotten", Some(self.name), message, &reads))
     }
 }

@@ -200,6 +200,47 @@ fn what_nodes_have_agrees_with_what_was_told() {
     assert_eq!(judge(&COPIES, &unheard).0, Verdict::Unknown);
 }
 
+/// The node shows what it has of `t1` at this moment.
+fn own_copy(from: u64, node: &'static str, role: &str, mut copy: Value) -> Line {
+    copy["role"] = json!(role);
+    (2_000 + from, node, "copy", Some("t1"), Value::Null, from, "ok", copy)
+}
+
+#[test]
+fn what_a_node_has_counts_from_the_moment_at_which_somebody_was_told() {
+    let told = [submit(10, 1, "confirmed"), settle(20, "settled")];
+    let right = [settled(1, false), settled(1, false), settled(1, true)];
+    let with = |early: &[Line]| judge(&COPIES, &[&told, &*copies(right.clone()), early].concat());
+    let nothing = || copy("none", 0, 0, false);
+    let confirmed = |vote| copy("confirmed", 1, vote, false);
+    // Not told yet, or of one node only, or asked of a node that settles nothing.
+    assert_eq!(
+        with(&[own_copy(12, "n1", "trading", nothing()), own_copy(13, "n2", "clearing", nothing())]),
+        VALID
+    );
+    assert_eq!(
+        with(&[own_copy(16, "n2", "clearing", nothing()), own_copy(17, "n2", "clearing", nothing())]),
+        VALID
+    );
+    assert_eq!(
+        with(&[own_copy(30, "n1", "trading", confirmed(1)), own_copy(22, "n3", "settlement", nothing())]),
+        VALID
+    );
+    let minority = [own_copy(16, "n1", "trading", nothing()), own_copy(40, "n2", "clearing", confirmed(2))];
+    assert_eq!(with(&minority), found("confirmed-without-majority"));
+    assert_eq!(
+        with(&[own_copy(26, "n3", "settlement", confirmed(1))]),
+        found("settled-below-high-water-mark")
+    );
+    assert_eq!(
+        with(&[own_copy(26, "n1", "trading", copy("rejected", 0, 1, false))]),
+        found("copies-disagree")
+    );
+    let mut garbled = own_copy(30, "n1", "trading", confirmed(1));
+    garbled.7 = json!("all");
+    assert_eq!(with(&[garbled]).0, Verdict::Unknown);
+}
+
 #[test]
 fn what_was_accepted_is_decided_in_the_end() {
     let pending = || copy("pending", 1, 1, false);
