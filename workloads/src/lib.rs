@@ -5,6 +5,7 @@
 //! list of its judges. [`WORKLOADS`] is the only list of them: help, the list command and the tests
 //! read it.
 
+pub mod accounts;
 pub mod claims;
 mod draw;
 pub mod http;
@@ -74,6 +75,12 @@ pub const WORKLOADS: &[Entry] = &[
         about: scores::ABOUT,
         build: || Box::new(scores::Scores),
         client: Some(scores::client),
+    },
+    Entry {
+        name: accounts::NAME,
+        about: accounts::ABOUT,
+        build: || Box::new(accounts::Accounts),
+        client: Some(accounts::client),
     },
     Entry {
         name: trades::NAME,

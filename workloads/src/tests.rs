@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use ordeal_core::{Ask, Event, EventKind, Key, Next, Op, Plan, Process};
 use serde_json::{Value, json};
 
+use crate::accounts::AccountOp;
 use crate::claims::ClaimOp;
 use crate::inventory::InventoryOp;
 use crate::patients::PatientOp;
@@ -69,6 +70,7 @@ fn written(op: &Op) -> Option<Value> {
         "put-policy" | "add-document" | "submit" | "confirm" | "adjust" => Some(op.value.clone()),
         "goal" => Some(op.value[2].clone()),
         "reading" | "reset" => op.value.get("request").cloned(),
+        "open" | "transfer" => Some(op.value["request_id"].clone()),
         "cas" | "update" | "move" | "count" => Some(op.value[1].clone()),
         _ => None,
     }
@@ -118,6 +120,7 @@ fn keys_stay_within_the_plan_and_all_are_used() {
                 "register" => Key::Int(n),
                 "iot" | "scores" => Key::Text(format!("m{n}")),
                 "stocks" => Key::Text(format!("s{n}")),
+                "accounts" => Key::Text(format!("a{n}")),
                 "inventory" => Key::Text(if n % 2 == 0 { format!("m{n}") } else { format!("p{n}") }),
                 // Trades are keys, ever new ones; what is planned for are counterparties.
                 "trades" => Key::Text(format!("t{}", n + 1)),
@@ -340,6 +343,38 @@ fn trades_are_asked_for_again_contested_and_settled() {
 }
 
 #[test]
+fn accounts_are_opened_first_and_transfers_are_asked_for_again() {
+    let mut load = (find("accounts").unwrap().build)().generator(&plan("accounts", 5));
+    let (mut opened, mut asked, mut again, mut lack) = (0, HashSet::new(), 0, 0);
+    for n in 0..DRAWS {
+        let Next::Op(op) = load.next(ask(n % 6)) else { panic!("the load ended") };
+        match &*op.f {
+            "open" => opened += 1,
+            "transfer" => {
+                assert_eq!(opened, KEYS);
+                assert_ne!(op.value["from"], op.value["to"]);
+                again += usize::from(!asked.insert(op.value["request_id"].to_string()));
+                lack += usize::from(op.value["amount"].as_i64().unwrap() > 1_000_000_000);
+            }
+            "snapshot" => assert_eq!(opened, KEYS),
+            _ => {}
+        }
+        load.observe(&Event {
+            index: n as u64,
+            time: n as u64,
+            process: Process::Client(n as u64 % 6),
+            kind: EventKind::Ok,
+            f: op.f.clone(),
+            value: json!({"request_id": "t1"}),
+            key: op.key.clone(),
+            node: None,
+            error: None,
+        });
+    }
+    assert!(asked.len() > 500 && again > 50 && lack > 20, "{} {again} {lack}", asked.len());
+}
+
+#[test]
 fn in_the_end_one_client_of_each_node_asks_for_all_that_it_has() {
     let mut finals = (find("trades").unwrap().build)().final_generator(&plan("trades", 1));
     assert_eq!(finals.next(ask(3)), Next::Exhausted, "there are three nodes");
@@ -388,6 +423,9 @@ fn operations_survive_the_way_to_the_common_form_and_back() {
     for op in draw("scores", 4) {
         let (of, asked) = ScoreOp::read(&op).unwrap();
         assert_eq!(asked.on(of.to_owned()), op);
+    }
+    for op in draw("accounts", 4) {
+        assert_eq!(Op::from(AccountOp::try_from(&op).unwrap()), op);
     }
     for op in draw("trades", 4) {
         assert_eq!(Op::from(TradeOp::try_from(&op).unwrap()), op);
@@ -447,6 +485,15 @@ fn foreign_operations_are_refused() {
     ];
     for op in &foreign {
         assert!(ScoreOp::read(op).is_err(), "{op:?}");
+    }
+    let foreign = [
+        Op::new("transfer", Key::Text("a1".to_owned()), json!({"amount": 1})),
+        Op { f: "transfer".into(), key: None, value: json!({"request_id": "t1", "from": "a1", "to": "a2"}) },
+        Op::new("read", Key::Int(1), Value::Null),
+        Op { f: "balances".into(), key: None, value: json!("a1") },
+    ];
+    for op in &foreign {
+        assert!(AccountOp::try_from(op).is_err(), "{op:?}");
     }
     let foreign = [
         Op::new("submit", Key::Text("t1".to_owned()), json!({"price": 1})),

@@ -3,6 +3,7 @@
 pub(crate) mod reference;
 
 pub mod consistent_core;
+pub mod fixed_partitions;
 pub mod lease_coordination;
 pub mod quorum_reads_writes;
 pub mod request_waiting_list;
