@@ -10,6 +10,7 @@ mod draw;
 pub mod http;
 pub mod inventory;
 pub mod iot;
+pub mod orders;
 pub mod patients;
 pub mod register;
 mod report;
@@ -74,6 +75,12 @@ pub const WORKLOADS: &[Entry] = &[
         about: scores::ABOUT,
         build: || Box::new(scores::Scores),
         client: Some(scores::client),
+    },
+    Entry {
+        name: orders::NAME,
+        about: orders::ABOUT,
+        build: || Box::new(orders::Orders),
+        client: Some(orders::client),
     },
     Entry {
         name: trades::NAME,
