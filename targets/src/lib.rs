@@ -112,6 +112,7 @@ pub const TARGETS: &[Entry] = &[
     patterns::write_through_cache::ENTRY,
     patterns::request_waiting_list::ENTRY,
     patterns::fixed_partitions::ENTRY,
+    patterns::temporal_decoupling::ENTRY,
     systems::etcd::ENTRY,
     Entry {
         name: "memory",

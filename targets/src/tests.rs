@@ -65,6 +65,7 @@ fn every_workload_has_a_default_target() {
     assert_eq!(default("inventory"), Some("version-vectors"));
     assert_eq!(default("trades"), Some("request-waiting-list"));
     assert_eq!(default("accounts"), Some("fixed-partitions"));
+    assert_eq!(default("orders"), Some("temporal-decoupling"));
     for workload in ordeal_workloads::WORKLOADS {
         assert!(default(workload.name).is_some(), "{}", workload.name);
     }

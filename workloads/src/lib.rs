@@ -11,6 +11,7 @@ mod draw;
 pub mod http;
 pub mod inventory;
 pub mod iot;
+pub mod orders;
 pub mod patients;
 pub mod register;
 mod report;
@@ -81,6 +82,12 @@ pub const WORKLOADS: &[Entry] = &[
         about: accounts::ABOUT,
         build: || Box::new(accounts::Accounts),
         client: Some(accounts::client),
+    },
+    Entry {
+        name: orders::NAME,
+        about: orders::ABOUT,
+        build: || Box::new(orders::Orders),
+        client: Some(orders::client),
     },
     Entry {
         name: trades::NAME,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::accounts::AccountOp;
 use crate::claims::ClaimOp;
 use crate::inventory::InventoryOp;
+use crate::orders::OrderOp;
 use crate::patients::PatientOp;
 use crate::register::RegisterOp;
 use crate::scores::ScoreOp;
@@ -69,6 +70,7 @@ fn written(op: &Op) -> Option<Value> {
         "write" | "append-entry" | "write-summary" => Some(op.value.clone()),
         "put-policy" | "add-document" | "submit" | "confirm" | "adjust" => Some(op.value.clone()),
         "goal" => Some(op.value[2].clone()),
+        "send" => op.value.get("id").cloned(),
         "reading" | "reset" => op.value.get("request").cloned(),
         "open" | "transfer" => Some(op.value["request_id"].clone()),
         "cas" | "update" | "move" | "count" => Some(op.value[1].clone()),
@@ -389,6 +391,57 @@ fn in_the_end_one_client_of_each_node_asks_for_all_that_it_has() {
 }
 
 #[test]
+fn events_are_told_late_twice_at_once_and_after_what_they_depend_on() {
+    let mut load = (find("orders").unwrap().build)().generator(&plan("orders", 5));
+    let mut told: std::collections::HashMap<String, (Value, u64)> = Default::default();
+    let (mut again, mut tied, mut late, mut dependent, mut latest) = (0, 0, 0, 0, 0);
+    for n in 0..DRAWS {
+        let now_ms = n as u64 * 5;
+        let Next::Op(op) = load.next(ask(n % 6)) else { panic!("the load ended") };
+        if op.f == "send" {
+            let id = op.value["id"].as_str().unwrap().to_owned();
+            let timestamp = op.value["timestamp"].as_u64().unwrap();
+            again += usize::from(told.get(&id).is_some_and(|(before, _)| *before == op.value));
+            tied += usize::from(told.values().any(|(_, other)| *other == timestamp));
+            late += usize::from(timestamp + crate::orders::USUAL_WINDOW_MS < latest);
+            dependent += usize::from(op.value["depends_on"] != json!([]));
+            latest = latest.max(timestamp);
+            told.insert(id, (op.value.clone(), timestamp));
+        }
+        load.observe(&Event {
+            index: n as u64,
+            time: now_ms * 1_000_000,
+            process: Process::Client(n as u64 % 6),
+            kind: EventKind::Ok,
+            f: op.f.clone(),
+            value: json!({"status": "accepted"}),
+            key: op.key.clone(),
+            node: None,
+            error: None,
+        });
+    }
+    assert!(told.len() > DRAWS / 2, "{}", told.len());
+    assert!(again > 50 && tied > 100 && late > 50 && dependent > 200, "{again} {tied} {late} {dependent}");
+}
+
+#[test]
+fn in_the_end_the_buffer_gets_the_time_to_drain_and_every_node_shows_its_sequence() {
+    let mut finals = (find("orders").unwrap().build)().final_generator(&plan("orders", 1));
+    assert_eq!(finals.next(ask(3)), Next::Exhausted, "there are three nodes");
+    let mut asked = Vec::new();
+    while let Next::Op(op) = finals.next(ask(1)) {
+        asked.push(op);
+    }
+    let waited_ms: Vec<u64> = asked.iter().map_while(|op| op.value.as_u64()).collect();
+    assert_eq!(waited_ms.iter().sum::<u64>(), 3 * crate::orders::USUAL_WINDOW_MS);
+    let then: Vec<&str> = asked[waited_ms.len()..].iter().map(|op| &*op.f).take(3).collect();
+    assert_eq!(
+        (then, asked.len() - waited_ms.len()),
+        (vec!["status", "sequence", "stock"], 2 + KEYS as usize)
+    );
+}
+
+#[test]
 fn stocks_are_traded_in_every_way_and_also_by_tokens_that_are_over() {
     let ops = draw("stocks", 5);
     let share = |f: &str| ops.iter().filter(|op| op.f == f).count() as f64 / ops.len() as f64;
@@ -429,6 +482,9 @@ fn operations_survive_the_way_to_the_common_form_and_back() {
     }
     for op in draw("trades", 4) {
         assert_eq!(Op::from(TradeOp::try_from(&op).unwrap()), op);
+    }
+    for op in draw("orders", 4) {
+        assert_eq!(Op::from(OrderOp::try_from(&op).unwrap()), op);
     }
     for op in draw("stocks", 4) {
         let (symbol, asked) = StockOp::read(&op).unwrap();
@@ -503,6 +559,15 @@ fn foreign_operations_are_refused() {
     ];
     for op in &foreign {
         assert!(TradeOp::try_from(op).is_err(), "{op:?}");
+    }
+    let foreign = [
+        Op::new("send", Key::Text("p1".to_owned()), json!({"id": "o1"})),
+        Op::new("order", Key::Text("p1".to_owned()), Value::Null),
+        Op::new("stock", Key::Int(1), Value::Null),
+        Op { f: "processed".into(), key: None, value: Value::Null },
+    ];
+    for op in &foreign {
+        assert!(OrderOp::try_from(op).is_err(), "{op:?}");
     }
     let foreign = [
         Op::new("update", Key::Text("s1".to_owned()), json!(5)),

@@ -166,7 +166,7 @@ fn every_bug_says_how_it_is_caught() {
     }
 }
 
-/// The bugs of real nodes: how they were found is written down, with the faults of the table, and the README names them.
+/// The bugs of real nodes: the last audit found them, with the faults of the table, and the README names them.
 #[test]
 fn every_bug_of_a_pattern_is_in_the_track_record() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
@@ -174,8 +174,11 @@ fn every_bug_of_a_pattern_is_in_the_track_record() {
     for target in ordeal_targets::TARGETS.iter().filter(|target| target.name != "memory") {
         for bug in target.bugs {
             assert!(readme.contains(&format!("`{}`", bug.name)), "README.md: {}", bug.name);
-            let row = format!("| `{}` | `{}` |", bug.name, bug.faults);
-            assert!(record.contains(&row), "results/README.md lacks a row that begins with {row}");
+            let row = format!("| `{}` | `{}` | `{}` |", target.name, bug.name, bug.faults);
+            assert!(
+                record.contains(&row),
+                "results/README.md lacks a row that begins with {row}: `ordeal audit`"
+            );
         }
     }
 }

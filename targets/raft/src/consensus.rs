@@ -142,6 +142,7 @@ impl<M: Machine> Consensus<M> {
                 LogError::Damaged { at: log.purged().map_or(0, |id| id.index).to_string(), why }.into()
             );
         }
+        log.keep_behind(shared.covered());
         let peer_options = PeerOptions::usual(options.timeout, MESSAGE_BYTES_MAX);
         let peers = Arc::new(PeerClient::new(&options.peers, peer_options).map_err(raft_error)?);
         let heartbeat = options.heartbeat.as_millis() as u64;

@@ -3,6 +3,8 @@
 //! Invariants:
 //! - an entry, a vote, a truncation is acknowledged after the commit that holds it; what is queued meanwhile
 //!   shares the next commit (group commit), in the order in which it was asked for;
+//! - no entry is removed before a snapshot that covers it is on disk: openraft 0.9.25 asks for that while a snapshot that it
+//!   received is still being saved, and a node that dies in between could never start again;
 //! - every row carries a checksum and the indices have no hole: a log that is damaged is found when it
 //!   is opened, and is never read past;
 //! - after [`Log::close`] the file is free, whoever still holds the log: openraft's own tasks outlive its
@@ -16,15 +18,17 @@ use std::io;
 use std::ops::RangeBounds;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
 use crate::types::{Entry, LogId, StorageError, Types, Vote};
 
@@ -39,6 +43,8 @@ const PURGED: &str = "purged";
 const BATCH_MAX: usize = 1024;
 /// Requests that wait for the writer. Raft waits for each but those that say what is committed.
 const QUEUE_MAX: usize = 4096;
+/// How long a snapshot that was received may take to be saved.
+const SAVED_WITHIN: Duration = Duration::from_secs(10);
 /// What redb may cache. Nodes are small and many.
 const CACHE_BYTES: usize = 16 << 20;
 
@@ -117,6 +123,8 @@ impl Memory {
 pub(crate) struct Log {
     memory: Arc<Mutex<Memory>>,
     writer: Arc<Writer>,
+    /// The last entry that the saved snapshot covers, once somebody says so.
+    covered: Arc<OnceLock<watch::Receiver<Option<LogId>>>>,
 }
 
 /// The way to the writer; nothing once it is closed.
@@ -158,7 +166,14 @@ impl Log {
         let thread = std::thread::Builder::new()
             .name("raft-log".to_owned())
             .spawn(move || write(&database, &queue, options))?;
-        Ok(Log { memory, writer: Arc::new(Writer(Mutex::new(Some((requests, thread))))) })
+        let writer = Arc::new(Writer(Mutex::new(Some((requests, thread)))));
+        Ok(Log { memory, writer, covered: Arc::default() })
+    }
+
+    /// From now on entries are removed only behind the snapshot that is saved.
+    pub(crate) fn keep_behind(&self, covered: watch::Receiver<Option<LogId>>) {
+        // Told once, by the node that opened it.
+        let _ = self.covered.set(covered);
     }
 
     /// Waits until all that was asked for is on disk and the file is free; what is asked for later fails.
@@ -379,6 +394,13 @@ impl RaftLogStorage<Types> for Log {
     }
 
     async fn purge(&mut self, upto: LogId) -> Result<(), StorageError> {
+        if let Some(covered) = self.covered.get() {
+            let mut covered = covered.clone();
+            let saved = timeout(SAVED_WITHIN, covered.wait_for(|covered| *covered >= Some(upto))).await;
+            if !matches!(saved, Ok(Ok(_))) {
+                return Err(failed(&io::Error::other("no snapshot covers what is to be removed")));
+            }
+        }
         let row = row(&Some(upto)).map_err(|e| failed(&e))?;
         {
             let mut memory = self.memory();

@@ -137,6 +137,8 @@ pub(crate) struct Shared<M: Machine> {
     /// The last entry that the saved snapshot covers. Held while one is saved: building one and receiving one
     /// can happen at once.
     saved: Mutex<Option<LogId>>,
+    /// The same, for those who wait for it.
+    covered: watch::Sender<Option<LogId>>,
     defects: MachineDefects,
 }
 
@@ -169,6 +171,7 @@ impl<M: Machine> Shared<M> {
             if snapshot.meta.last_log_id >= *newest {
                 save(&shared.dir, &snapshot)?;
                 *newest = snapshot.meta.last_log_id;
+                shared.covered.send_replace(*newest);
             }
             Ok(())
         });
@@ -178,6 +181,11 @@ impl<M: Machine> Shared<M> {
     /// The last entry that the saved snapshot covers. Waits for one that is being saved.
     pub(crate) fn saved(&self) -> Option<LogId> {
         *self.saved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows the last entry that the saved snapshot covers.
+    pub(crate) fn covered(&self) -> watch::Receiver<Option<LogId>> {
+        self.covered.subscribe()
     }
 
     fn announce(&self) {
@@ -209,6 +217,7 @@ impl<M: Machine> Store<M> {
             applied: watch::Sender::new(0),
             dir: dir.to_owned(),
             saved: Mutex::new(saved),
+            covered: watch::Sender::new(saved),
             defects,
         };
         shared.announce();

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "the lint does not see that helpers here are tests too")]
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Json;
@@ -15,7 +18,7 @@ use ordeal_kit::Peer;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::log::{Log, LogOptions};
@@ -422,6 +425,24 @@ async fn a_damaged_or_lost_snapshot_is_refused_with_its_place() {
     std::fs::remove_file(&snapshot).unwrap();
     let why = refusal().await;
     assert!(why.contains("no snapshot covers them"), "{why}");
+}
+
+/// As openraft asks for it while a snapshot that was received is still being saved.
+#[tokio::test]
+async fn nothing_is_removed_from_the_log_before_a_snapshot_covers_it() {
+    let disk = redb::backends::InMemoryBackend::new();
+    let database = redb::Database::builder().create_with_backend(disk).unwrap();
+    let log = Log::over(database, LogOptions::default()).unwrap();
+    let (saved, covered) = watch::channel(None);
+    log.keep_behind(covered);
+    let upto = LogId::new(openraft::CommittedLeaderId::new(1, 0), 5);
+    let mut removing = log.clone();
+    let mut removing = pin!(removing.purge(upto));
+    assert!(poll_fn(|cx| Poll::Ready(removing.as_mut().poll(cx).is_pending())).await);
+    assert_eq!(log.purged(), None);
+    saved.send_replace(Some(upto));
+    removing.await.unwrap();
+    assert_eq!(log.purged(), Some(upto));
 }
 
 #[tokio::test(flavor = "multi_thread")]

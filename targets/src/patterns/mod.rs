@@ -8,5 +8,6 @@ pub mod lease_coordination;
 pub mod quorum_reads_writes;
 pub mod request_waiting_list;
 pub mod state_machine_replication;
+pub mod temporal_decoupling;
 pub mod version_vectors;
 pub mod write_through_cache;
