@@ -111,6 +111,7 @@ pub const TARGETS: &[Entry] = &[
     patterns::version_vectors::ENTRY,
     patterns::write_through_cache::ENTRY,
     patterns::request_waiting_list::ENTRY,
+    patterns::shard_rebalancing::ENTRY,
     systems::etcd::ENTRY,
     Entry {
         name: "memory",

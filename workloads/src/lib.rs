@@ -16,6 +16,7 @@ mod report;
 pub mod scores;
 mod shown;
 pub mod stocks;
+pub mod telecom;
 pub mod trades;
 mod waiting;
 mod windows;
@@ -74,6 +75,12 @@ pub const WORKLOADS: &[Entry] = &[
         about: scores::ABOUT,
         build: || Box::new(scores::Scores),
         client: Some(scores::client),
+    },
+    Entry {
+        name: telecom::NAME,
+        about: telecom::ABOUT,
+        build: || Box::new(telecom::Telecom),
+        client: Some(telecom::client),
     },
     Entry {
         name: trades::NAME,

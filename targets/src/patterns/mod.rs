@@ -6,6 +6,7 @@ pub mod consistent_core;
 pub mod lease_coordination;
 pub mod quorum_reads_writes;
 pub mod request_waiting_list;
+pub mod shard_rebalancing;
 pub mod state_machine_replication;
 pub mod version_vectors;
 pub mod write_through_cache;
