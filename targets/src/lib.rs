@@ -113,6 +113,7 @@ pub const TARGETS: &[Entry] = &[
     patterns::request_waiting_list::ENTRY,
     patterns::fixed_partitions::ENTRY,
     patterns::temporal_decoupling::ENTRY,
+    patterns::shard_rebalancing::ENTRY,
     systems::etcd::ENTRY,
     Entry {
         name: "memory",

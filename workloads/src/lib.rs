@@ -18,6 +18,7 @@ mod report;
 pub mod scores;
 mod shown;
 pub mod stocks;
+pub mod telecom;
 pub mod trades;
 mod waiting;
 mod windows;
@@ -88,6 +89,12 @@ pub const WORKLOADS: &[Entry] = &[
         about: orders::ABOUT,
         build: || Box::new(orders::Orders),
         client: Some(orders::client),
+    },
+    Entry {
+        name: telecom::NAME,
+        about: telecom::ABOUT,
+        build: || Box::new(telecom::Telecom),
+        client: Some(telecom::client),
     },
     Entry {
         name: trades::NAME,

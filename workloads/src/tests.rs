@@ -11,6 +11,7 @@ use crate::patients::PatientOp;
 use crate::register::RegisterOp;
 use crate::scores::ScoreOp;
 use crate::stocks::StockOp;
+use crate::telecom::{BALANCE_MS, TelecomOp};
 use crate::trades::TradeOp;
 use crate::{WORKLOADS, find};
 
@@ -69,6 +70,7 @@ fn written(op: &Op) -> Option<Value> {
     match &*op.f {
         "write" | "append-entry" | "write-summary" => Some(op.value.clone()),
         "put-policy" | "add-document" | "submit" | "confirm" | "adjust" => Some(op.value.clone()),
+        "put" => Some(op.value.clone()),
         "goal" => Some(op.value[2].clone()),
         "send" => op.value.get("id").cloned(),
         "reading" | "reset" => op.value.get("request").cloned(),
@@ -131,6 +133,8 @@ fn keys_stay_within_the_plan_and_all_are_used() {
             .collect();
         match entry.name {
             "trades" => assert!(used.is_superset(&planned)),
+            // Four customers for each key, in four regions.
+            "telecom" => assert_eq!(used.len() as u64, 4 * KEYS),
             _ => assert_eq!(used, planned),
         }
     }
@@ -210,7 +214,7 @@ fn mutations_and_only_they_are_declared_as_such() {
     for entry in WORKLOADS {
         let workload = (entry.build)();
         for op in draw(entry.name, 2) {
-            let without_value = matches!(&*op.f, "acquire" | "renew" | "release" | "settle");
+            let without_value = matches!(&*op.f, "acquire" | "renew" | "release" | "settle" | "put-again");
             assert_eq!(workload.mutates(&op.f), written(&op).is_some() || without_value, "{}", op.f);
         }
     }
@@ -442,6 +446,48 @@ fn in_the_end_the_buffer_gets_the_time_to_drain_and_every_node_shows_its_sequenc
 }
 
 #[test]
+fn in_the_end_there_is_a_steady_load_for_long_enough_and_every_customer_is_read() {
+    let plan = Plan { joining: 1, ..plan("telecom", 1) };
+    let mut finals = (find("telecom").unwrap().build)().final_generator(&plan);
+    assert_eq!(finals.next(ask(4)), Next::Exhausted, "there are three nodes and one that joins");
+    let mut read = HashSet::new();
+    let mut visits = 0;
+    for thread in 0..4 {
+        while let Next::Op(op) = finals.next(ask(thread)) {
+            match TelecomOp::try_from(&op).unwrap() {
+                TelecomOp::Visit(_, customers) => visits += customers.len(),
+                TelecomOp::FinalRead(customer) => assert!(read.insert(customer)),
+                TelecomOp::Routing | TelecomOp::Load => assert_eq!(thread, 0),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    // Both times together, up to the middle of the second one.
+    let ms = visits as u64 / 4 * 25;
+    assert!((ms + ms / 2).abs_diff(BALANCE_MS) < 500, "{ms}");
+    assert_eq!(read.len() as u64, 4 * KEYS);
+}
+
+#[test]
+fn a_call_that_was_recorded_is_sometimes_sent_again_much_later() {
+    let mut puts = Vec::new();
+    let mut again = 0;
+    for op in draw("telecom", 5) {
+        match &*op.f {
+            "put" => puts.push(op),
+            "put-again" => {
+                again += 1;
+                let same = |put: &Op| put.key == op.key && put.value == op.value;
+                let later = puts.len() - puts.iter().position(same).unwrap();
+                assert!(later > 50, "{later}");
+            }
+            _ => {}
+        }
+    }
+    assert!(again > 20, "{again}");
+}
+
+#[test]
 fn stocks_are_traded_in_every_way_and_also_by_tokens_that_are_over() {
     let ops = draw("stocks", 5);
     let share = |f: &str| ops.iter().filter(|op| op.f == f).count() as f64 / ops.len() as f64;
@@ -479,6 +525,9 @@ fn operations_survive_the_way_to_the_common_form_and_back() {
     }
     for op in draw("accounts", 4) {
         assert_eq!(Op::from(AccountOp::try_from(&op).unwrap()), op);
+    }
+    for op in draw("telecom", 4) {
+        assert_eq!(Op::from(TelecomOp::try_from(&op).unwrap()), op);
     }
     for op in draw("trades", 4) {
         assert_eq!(Op::from(TradeOp::try_from(&op).unwrap()), op);
@@ -550,6 +599,15 @@ fn foreign_operations_are_refused() {
     ];
     for op in &foreign {
         assert!(AccountOp::try_from(op).is_err(), "{op:?}");
+    }
+    let foreign = [
+        Op::new("put", Key::Text("r1/c1".to_owned()), json!(5)),
+        Op::new("put", Key::Int(1), json!([1, 2])),
+        Op::new("routing", Key::Text("r1/c1".to_owned()), Value::Null),
+        Op { f: "visit".into(), key: None, value: Value::Null },
+    ];
+    for op in &foreign {
+        assert!(TelecomOp::try_from(op).is_err(), "{op:?}");
     }
     let foreign = [
         Op::new("submit", Key::Text("t1".to_owned()), json!({"price": 1})),

@@ -7,6 +7,7 @@ pub mod fixed_partitions;
 pub mod lease_coordination;
 pub mod quorum_reads_writes;
 pub mod request_waiting_list;
+pub mod shard_rebalancing;
 pub mod state_machine_replication;
 pub mod temporal_decoupling;
 pub mod version_vectors;
