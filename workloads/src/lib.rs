@@ -126,4 +126,6 @@ impl NotMine {
 }
 
 #[cfg(test)]
+mod by_hand;
+#[cfg(test)]
 mod tests;

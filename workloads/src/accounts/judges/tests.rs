@@ -4,48 +4,24 @@ use ordeal_core::{Checker, History, Verdict};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::by_hand::{self, Said, VALID, Written, found, phase, said};
 
 /// `(process, f, input, from ms, to ms, kind, output)`.
 type Line = (u64, &'static str, Value, u64, u64, &'static str, Value);
 
-fn event(time_ms: u64, process: &Value, kind: &str, f: &str, value: &Value) -> Value {
-    json!({"index": 0, "time": time_ms * 1_000_000, "process": process, "type": kind, "f": f, "value": value})
-}
-
 /// The reads at the end begin after 900 ms.
 fn history(lines: &[Line]) -> History {
-    let mut events = vec![event(900, &json!("nemesis"), "info", "phase", &json!("final-reads"))];
-    for (process, f, input, from, to, kind, output) in lines {
-        let result = if *kind == "ok" { output } else { input };
-        for (time, kind, value) in [(*from, "invoke", input), (*to, *kind, result)] {
-            let mut event = event(time, &json!(process), kind, f, value);
-            if *f == "read" {
-                event["key"] = json!("a");
-            }
-            event["node"] = json!("n1");
-            events.push(event);
-        }
-    }
-    events.sort_by_key(|event| event["time"].as_u64());
-    for (index, event) in events.iter_mut().enumerate() {
-        event["index"] = json!(index);
-    }
-    let events = events.into_iter().map(|event| serde_json::from_value(event).unwrap()).collect();
-    History { events, truncated: None }
+    let written = lines.iter().map(|(process, f, input, from, to, kind, output)| {
+        let key = (*f == "read").then_some("a");
+        Written { process: *process, node: "n1", f, key, input, ms: (*from, *to), kind, output }
+    });
+    by_hand::history(written, vec![phase(900, "final-reads")])
 }
 
-fn judge(checker: &impl Checker, lines: &[Line]) -> (Verdict, Vec<String>) {
-    let finding = checker.check(&history(lines));
-    let mut names: Vec<String> = finding.anomalies.into_iter().map(|anomaly| anomaly.name).collect();
-    names.dedup();
-    (finding.verdict, names)
+fn judge(checker: &impl Checker, lines: &[Line]) -> Said {
+    said(checker.check(&history(lines)))
 }
 
-fn found(name: &str) -> (Verdict, Vec<String>) {
-    (Verdict::Invalid, vec![name.to_owned()])
-}
-
-const VALID: (Verdict, Vec<String>) = (Verdict::Valid, vec![]);
 const EFFECTS: Effects = Effects { accounts: 2 };
 const MOVES: PartitionMoves = PartitionMoves { founders: 2 };
 

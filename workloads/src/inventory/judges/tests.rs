@@ -4,50 +4,27 @@ use ordeal_core::{Checker, History, Key, Verdict};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::by_hand::{self, Said, VALID, Written, event, found, phase, said};
 
 /// `(process, node, f, input, from ms, kind, output)` of operations on one SKU, each of 5 ms.
 type Line = (u64, &'static str, &'static str, Value, u64, &'static str, Value);
 
-fn event(time_ms: u64, process: &Value, kind: &str, f: &str, value: &Value) -> Value {
-    json!({"index": 0, "time": time_ms * 1_000_000, "process": process, "type": kind, "f": f, "value": value})
-}
-
 /// The reads at the end begin after 900 ms, unless the others say otherwise.
 fn history_with(lines: &[Line], others: Vec<Value>) -> History {
-    let mut events = others;
-    for (process, node, f, input, from, kind, output) in lines {
-        let result = if *kind == "ok" { output } else { input };
-        for (time, kind, value) in [(*from, "invoke", input), (from + 5, *kind, result)] {
-            let mut event = event(time, &json!(process), kind, f, value);
-            if *f != "conflicts" {
-                event["key"] = json!("m0");
-            }
-            event["node"] = json!(node);
-            events.push(event);
-        }
-    }
-    events.sort_by_key(|event| event["time"].as_u64());
-    for (index, event) in events.iter_mut().enumerate() {
-        event["index"] = json!(index);
-    }
-    let events = events.into_iter().map(|event| serde_json::from_value(event).unwrap()).collect();
-    History { events, truncated: None }
+    let written = lines.iter().map(|(process, node, f, input, from, kind, output)| {
+        let key = (*f != "conflicts").then_some("m0");
+        Written { process: *process, node, f, key, input, ms: (*from, from + 5), kind, output }
+    });
+    by_hand::history(written, others)
 }
 
 fn history(lines: &[Line]) -> History {
-    history_with(lines, vec![event(900, &json!("nemesis"), "info", "phase", &json!("final-reads"))])
+    history_with(lines, vec![phase(900, "final-reads")])
 }
 
-fn judge(checker: &impl Checker, history: &History) -> (Verdict, Vec<String>) {
-    let finding = checker.check(history);
-    (finding.verdict, finding.anomalies.into_iter().map(|anomaly| anomaly.name).collect())
+fn judge(checker: &impl Checker, history: &History) -> Said {
+    said(checker.check(history))
 }
-
-fn found(name: &str) -> (Verdict, Vec<String>) {
-    (Verdict::Invalid, vec![name.to_owned()])
-}
-
-const VALID: (Verdict, Vec<String>) = (Verdict::Valid, vec![]);
 
 /// An update at this node, by a client of its own: its number is the node's in the vector.
 #[allow(clippy::needless_pass_by_value, reason = "it is written as json! where it is called")]

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::law::in_order;
 use super::*;
+use crate::by_hand::{self, Said, VALID, Written, found, phase, said};
 use crate::orders::{Event, What};
 
 mod right_node;
@@ -14,44 +15,19 @@ type Line = (&'static str, &'static str, Option<&'static str>, Value, u64, &'sta
 
 const WINDOW_MS: u64 = 100;
 
-fn written(time_ms: u64, process: &Value, kind: &str, f: &str, value: &Value) -> Value {
-    json!({"index": 0, "time": time_ms * 1_000_000, "process": process, "type": kind, "f": f, "value": value})
-}
-
 /// The reads at the end begin after 9000 ms.
 fn history(lines: &[Line]) -> History {
-    let mut events = vec![written(9_000, &json!("nemesis"), "info", "phase", &json!("final-reads"))];
-    for (client, (node, f, key, input, from, kind, output)) in lines.iter().enumerate() {
-        let result = if *kind == "ok" { output } else { input };
-        for (time, kind, value) in [(*from, "invoke", input), (from + 5, *kind, result)] {
-            let mut event = written(time, &json!(client), kind, f, value);
-            if let Some(key) = key {
-                event["key"] = json!(key);
-            }
-            event["node"] = json!(node);
-            events.push(event);
-        }
-    }
-    events.sort_by_key(|event| event["time"].as_u64());
-    for (index, event) in events.iter_mut().enumerate() {
-        event["index"] = json!(index);
-    }
-    let events = events.into_iter().map(|event| serde_json::from_value(event).unwrap()).collect();
-    History { events, truncated: None }
+    let written = lines.iter().enumerate().map(|(client, (node, f, key, input, from, kind, output))| {
+        let ms = (*from, from + 5);
+        Written { process: client as u64, node, f, key: *key, input, ms, kind, output }
+    });
+    by_hand::history(written, vec![phase(9_000, "final-reads")])
 }
 
-fn judge(checker: &impl Checker, lines: &[Line]) -> (Verdict, Vec<String>) {
-    let finding = checker.check(&history(lines));
-    let mut names: Vec<String> = finding.anomalies.into_iter().map(|anomaly| anomaly.name).collect();
-    names.dedup();
-    (finding.verdict, names)
+fn judge(checker: &impl Checker, lines: &[Line]) -> Said {
+    said(checker.check(&history(lines)))
 }
 
-fn found(name: &str) -> (Verdict, Vec<String>) {
-    (Verdict::Invalid, vec![name.to_owned()])
-}
-
-const VALID: (Verdict, Vec<String>) = (Verdict::Valid, vec![]);
 const SEQUENCES: Sequences = Sequences { nodes: 2 };
 const DELAYS: Delays = Delays { nodes: 2 };
 

@@ -4,39 +4,22 @@ use ordeal_core::{Checker, Finding, History, Verdict};
 use serde_json::json;
 
 use super::*;
+use crate::by_hand::{self, Said, VALID, Written, found, said};
 
 /// `(client, f, input, from ms, kind, output)` of operations on one match, each of 5 ms.
 type Line = (u64, &'static str, Value, u64, &'static str, Value);
 
 fn history(lines: &[Line]) -> History {
-    let mut events = Vec::new();
-    for (process, f, input, from, kind, output) in lines {
-        let result = if *kind == "ok" { output } else { input };
-        for (time_ms, kind, value) in [(*from, "invoke", input), (from + 5, *kind, result)] {
-            events.push(json!({
-                "index": 0, "time": time_ms * 1_000_000, "process": process, "type": kind, "f": f,
-                "value": value, "key": "m1", "node": "n2",
-            }));
-        }
-    }
-    events.sort_by_key(|event| event["time"].as_u64());
-    for (index, event) in events.iter_mut().enumerate() {
-        event["index"] = json!(index);
-    }
-    let events = events.into_iter().map(|event| serde_json::from_value(event).unwrap()).collect();
-    History { events, truncated: None }
+    let written = lines.iter().map(|(process, f, input, from, kind, output)| {
+        let (key, ms) = (Some("m1"), (*from, from + 5));
+        Written { process: *process, node: "n2", f, key, input, ms, kind, output }
+    });
+    by_hand::history(written, Vec::new())
 }
 
-fn judge(checker: &impl Checker, lines: &[Line]) -> (Verdict, Vec<String>) {
-    let finding = checker.check(&history(lines));
-    (finding.verdict, finding.anomalies.into_iter().map(|anomaly| anomaly.name).collect())
+fn judge(checker: &impl Checker, lines: &[Line]) -> Said {
+    said(checker.check(&history(lines)))
 }
-
-fn found(name: &str) -> (Verdict, Vec<String>) {
-    (Verdict::Invalid, vec![name.to_owned()])
-}
-
-const VALID: (Verdict, Vec<String>) = (Verdict::Valid, vec![]);
 
 /// The `n`-th goal leads to n : 0.
 fn score(n: u64) -> Value {

@@ -1,39 +1,24 @@
 //! Small histories written by hand: valid ones, and one for every anomaly that a judge can name.
 
-use ordeal_core::{Anomaly, History, Verdict};
+use ordeal_core::{History, Verdict};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::by_hand::{self, Said, Written, event, said};
 
 /// `(node, f, input, from ms, to ms, kind, output)` of operations on one symbol, each by a client of its own.
 type Line = (&'static str, &'static str, Value, u64, u64, &'static str, Value);
 
-fn event(time_ms: u64, process: &Value, kind: &str, f: &str, value: &Value) -> Value {
-    json!({"index": 0, "time": time_ms * 1_000_000, "process": process, "type": kind, "f": f, "value": value})
-}
-
 fn history(lines: &[Line], others: Vec<Value>) -> History {
-    let mut events = others;
-    for (process, (node, f, input, from, to, kind, output)) in lines.iter().enumerate() {
-        let result = if *kind == "ok" { output } else { input };
-        for (time, kind, value) in [(from, "invoke", input), (to, *kind, result)] {
-            let mut event = event(*time, &json!(process), kind, f, value);
-            event["key"] = json!("s1");
-            event["node"] = json!(node);
-            events.push(event);
-        }
-    }
-    events.sort_by_key(|event| event["time"].as_u64());
-    for (index, event) in events.iter_mut().enumerate() {
-        event["index"] = json!(index);
-    }
-    let events = events.into_iter().map(|event| serde_json::from_value(event).unwrap()).collect();
-    History { events, truncated: None }
+    let written = lines.iter().enumerate().map(|(process, (node, f, input, from, to, kind, output))| {
+        let (process, key) = (process as u64, Some("s1"));
+        Written { process, node, f, key, input, ms: (*from, *to), kind, output }
+    });
+    by_hand::history(written, others)
 }
 
-fn judge(checker: &impl Checker, history: &History) -> (Verdict, Vec<String>) {
-    let finding = checker.check(history);
-    (finding.verdict, finding.anomalies.into_iter().map(|Anomaly { name, .. }| name).collect())
+fn judge(checker: &impl Checker, history: &History) -> Said {
+    said(checker.check(history))
 }
 
 fn acquire(node: &'static str, from: u64, token: u64) -> Line {

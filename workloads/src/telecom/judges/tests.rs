@@ -4,48 +4,34 @@ use ordeal_checkers::{AppendList, Linearizable};
 use ordeal_core::{Finding, History, Verdict};
 
 use super::*;
+use crate::by_hand::{self, Said, VALID, Written, found, phase, said};
 
 /// `(process, f, customer, input, from ms, kind, output)` of operations of 5 ms each.
 type Line = (u64, &'static str, Option<&'static str>, Value, u64, &'static str, Value);
 
 /// Everything is healed after 10 s; the final reads begin after 20 s.
 fn history(lines: &[Line]) -> History {
-    let event = |time_ms: u64, process: Value, kind: &str, f: &str, value: &Value| json!({"index": 0, "time": time_ms * 1_000_000, "process": process, "type": kind, "f": f, "value": value});
-    let phase = |time_ms, name: &str| event(time_ms, json!("nemesis"), "info", "phase", &json!(name));
-    let mut events = vec![phase(10_000, "settle"), phase(20_000, "final-reads")];
-    for (process, f, customer, input, from, kind, output) in lines {
-        let result = if *kind == "ok" { output } else { input };
-        for (time, kind, value) in [(*from, "invoke", input), (from + 5, *kind, result)] {
-            let mut event = event(time, json!(process), kind, f, value);
-            if let Some(customer) = customer {
-                event["key"] = json!(customer);
-            }
-            event["node"] = json!("n1");
-            events.push(event);
-        }
-    }
-    events.sort_by_key(|event| event["time"].as_u64());
-    for (index, event) in events.iter_mut().enumerate() {
-        event["index"] = json!(index);
-    }
-    let events = events.into_iter().map(|event| serde_json::from_value(event).unwrap()).collect();
-    History { events, truncated: None }
+    let written = lines.iter().map(|(process, f, key, input, from, kind, output)| Written {
+        process: *process,
+        node: "n1",
+        f,
+        key: *key,
+        input,
+        ms: (*from, from + 5),
+        kind,
+        output,
+    });
+    by_hand::history(written, vec![phase(10_000, "settle"), phase(20_000, "final-reads")])
 }
 
 fn look(checker: &impl Checker, lines: &[Line]) -> Finding {
     checker.check(&history(lines))
 }
 
-fn judge(checker: &impl Checker, lines: &[Line]) -> (Verdict, Vec<String>) {
-    let finding = look(checker, lines);
-    (finding.verdict, finding.anomalies.into_iter().map(|anomaly| anomaly.name).collect())
+fn judge(checker: &impl Checker, lines: &[Line]) -> Said {
+    said(look(checker, lines))
 }
 
-fn found(name: &str) -> (Verdict, Vec<String>) {
-    (Verdict::Invalid, vec![name.to_owned()])
-}
-
-const VALID: (Verdict, Vec<String>) = (Verdict::Valid, vec![]);
 const A: Option<&str> = Some("r1/a");
 
 fn by(node: &str, epoch: u64) -> Value {

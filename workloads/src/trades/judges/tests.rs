@@ -4,46 +4,29 @@ use ordeal_core::{Checker, Verdict};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::by_hand::{self, Said, VALID, Written, found, phase, said};
 
 /// `(process, node, f, trade, input, from ms, kind, output)` of operations of 5 ms each.
 type Line = (u64, &'static str, &'static str, Option<&'static str>, Value, u64, &'static str, Value);
 
-fn event(time_ms: u64, process: &Value, kind: &str, f: &str, value: &Value) -> Value {
-    json!({"index": 0, "time": time_ms * 1_000_000, "process": process, "type": kind, "f": f, "value": value})
-}
-
 /// The reads at the end begin after 900 ms.
 fn history(lines: &[Line]) -> History {
-    let mut events = vec![event(900, &json!("nemesis"), "info", "phase", &json!("final-reads"))];
-    for (process, node, f, trade, input, from, kind, output) in lines {
-        let result = if *kind == "ok" { output } else { input };
-        for (time, kind, value) in [(*from, "invoke", input), (from + 5, *kind, result)] {
-            let mut event = event(time, &json!(process), kind, f, value);
-            if let Some(trade) = trade {
-                event["key"] = json!(trade);
-            }
-            event["node"] = json!(node);
-            events.push(event);
-        }
-    }
-    events.sort_by_key(|event| event["time"].as_u64());
-    for (index, event) in events.iter_mut().enumerate() {
-        event["index"] = json!(index);
-    }
-    let events = events.into_iter().map(|event| serde_json::from_value(event).unwrap()).collect();
-    History { events, truncated: None }
+    let written = lines.iter().map(|(process, node, f, key, input, from, kind, output)| Written {
+        process: *process,
+        node,
+        f,
+        key: *key,
+        input,
+        ms: (*from, from + 5),
+        kind,
+        output,
+    });
+    by_hand::history(written, vec![phase(900, "final-reads")])
 }
 
-fn judge(checker: &impl Checker, lines: &[Line]) -> (Verdict, Vec<String>) {
-    let finding = checker.check(&history(lines));
-    (finding.verdict, finding.anomalies.into_iter().map(|anomaly| anomaly.name).collect())
+fn judge(checker: &impl Checker, lines: &[Line]) -> Said {
+    said(checker.check(&history(lines)))
 }
-
-fn found(name: &str) -> (Verdict, Vec<String>) {
-    (Verdict::Invalid, vec![name.to_owned()])
-}
-
-const VALID: (Verdict, Vec<String>) = (Verdict::Valid, vec![]);
 
 fn details(price: u64) -> Value {
     json!({"price": price, "volume": 10, "counterparty": "p1"})
