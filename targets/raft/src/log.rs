@@ -20,7 +20,6 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
@@ -28,8 +27,8 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinitio
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
 
+use crate::machine::Covered;
 use crate::types::{Entry, LogId, StorageError, Types, Vote};
 
 const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
@@ -43,8 +42,6 @@ const PURGED: &str = "purged";
 const BATCH_MAX: usize = 1024;
 /// Requests that wait for the writer. Raft waits for each but those that say what is committed.
 const QUEUE_MAX: usize = 4096;
-/// How long a snapshot that was received may take to be saved.
-const SAVED_WITHIN: Duration = Duration::from_secs(10);
 /// What redb may cache. Nodes are small and many.
 const CACHE_BYTES: usize = 16 << 20;
 
@@ -123,8 +120,8 @@ impl Memory {
 pub(crate) struct Log {
     memory: Arc<Mutex<Memory>>,
     writer: Arc<Writer>,
-    /// The last entry that the saved snapshot covers, once somebody says so.
-    covered: Arc<OnceLock<watch::Receiver<Option<LogId>>>>,
+    /// What the saved snapshot covers, once somebody says so.
+    covered: Arc<OnceLock<watch::Receiver<Covered>>>,
 }
 
 /// The way to the writer; nothing once it is closed.
@@ -171,7 +168,7 @@ impl Log {
     }
 
     /// From now on entries are removed only behind the snapshot that is saved.
-    pub(crate) fn keep_behind(&self, covered: watch::Receiver<Option<LogId>>) {
+    pub(crate) fn keep_behind(&self, covered: watch::Receiver<Covered>) {
         // Told once, by the node that opened it.
         let _ = self.covered.set(covered);
     }
@@ -396,8 +393,9 @@ impl RaftLogStorage<Types> for Log {
     async fn purge(&mut self, upto: LogId) -> Result<(), StorageError> {
         if let Some(covered) = self.covered.get() {
             let mut covered = covered.clone();
-            let saved = timeout(SAVED_WITHIN, covered.wait_for(|covered| *covered >= Some(upto))).await;
-            if !matches!(saved, Ok(Ok(_))) {
+            // As long as the disk takes: it is saved by a task that waits for nobody, or cannot be saved.
+            let decided = |covered: &Covered| covered.is_none_or(|covered| covered >= Some(upto));
+            if !matches!(covered.wait_for(decided).await.as_deref(), Ok(Some(_))) {
                 return Err(failed(&io::Error::other("no snapshot covers what is to be removed")));
             }
         }

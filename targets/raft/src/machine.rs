@@ -124,6 +124,9 @@ impl<M: Machine> Replica<M> {
     }
 }
 
+/// The last entry that the saved snapshot covers, if there is a snapshot; `None` once one could not be saved.
+pub(crate) type Covered = Option<Option<LogId>>;
+
 /// The replica on its node: shared with those who read it, saved as snapshots.
 pub(crate) struct Store<M: Machine> {
     shared: Arc<Shared<M>>,
@@ -138,7 +141,7 @@ pub(crate) struct Shared<M: Machine> {
     /// can happen at once.
     saved: Mutex<Option<LogId>>,
     /// The same, for those who wait for it.
-    covered: watch::Sender<Option<LogId>>,
+    covered: watch::Sender<Covered>,
     defects: MachineDefects,
 }
 
@@ -171,11 +174,17 @@ impl<M: Machine> Shared<M> {
             if snapshot.meta.last_log_id >= *newest {
                 save(&shared.dir, &snapshot)?;
                 *newest = snapshot.meta.last_log_id;
-                shared.covered.send_replace(*newest);
+                shared.covered.send_replace(Some(*newest));
             }
             Ok(())
         });
-        saving.await.unwrap_or_else(|e| Err(io::Error::other(e)))
+        let saved = saving.await.unwrap_or_else(|e| Err(io::Error::other(e)));
+        saved.inspect_err(|_| self.not_saved())
+    }
+
+    /// A snapshot cannot be saved: nobody is to wait for it.
+    fn not_saved(&self) {
+        self.covered.send_replace(None);
     }
 
     /// The last entry that the saved snapshot covers. Waits for one that is being saved.
@@ -183,8 +192,8 @@ impl<M: Machine> Shared<M> {
         *self.saved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Follows the last entry that the saved snapshot covers.
-    pub(crate) fn covered(&self) -> watch::Receiver<Option<LogId>> {
+    /// Follows what the saved snapshot covers.
+    pub(crate) fn covered(&self) -> watch::Receiver<Covered> {
         self.covered.subscribe()
     }
 
@@ -217,7 +226,7 @@ impl<M: Machine> Store<M> {
             applied: watch::Sender::new(0),
             dir: dir.to_owned(),
             saved: Mutex::new(saved),
-            covered: watch::Sender::new(saved),
+            covered: watch::Sender::new(Some(saved)),
             defects,
         };
         shared.announce();
@@ -334,7 +343,8 @@ impl<M: Machine> RaftStateMachine<Types> for Store<M> {
         snapshot: Box<Cursor<Vec<u8>>>,
     ) -> Result<(), StorageError> {
         let bytes = snapshot.into_inner();
-        let replica: Replica<M> = serde_json::from_slice(&bytes).map_err(|e| failed(&e.into()))?;
+        let replica = serde_json::from_slice(&bytes).inspect_err(|_| self.shared.not_saved());
+        let replica: Replica<M> = replica.map_err(|e| failed(&e.into()))?;
         let saved = Saved { meta: meta.clone(), replica: bytes };
         self.shared.save(saved).await.map_err(|e| failed(&e))?;
         *self.shared.replica() = replica;

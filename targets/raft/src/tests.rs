@@ -433,15 +433,19 @@ async fn nothing_is_removed_from_the_log_before_a_snapshot_covers_it() {
     let disk = redb::backends::InMemoryBackend::new();
     let database = redb::Database::builder().create_with_backend(disk).unwrap();
     let log = Log::over(database, LogOptions::default()).unwrap();
-    let (saved, covered) = watch::channel(None);
+    let (saved, covered) = watch::channel(Some(None));
     log.keep_behind(covered);
     let upto = LogId::new(openraft::CommittedLeaderId::new(1, 0), 5);
     let mut removing = log.clone();
     let mut removing = pin!(removing.purge(upto));
     assert!(poll_fn(|cx| Poll::Ready(removing.as_mut().poll(cx).is_pending())).await);
     assert_eq!(log.purged(), None);
-    saved.send_replace(Some(upto));
+    saved.send_replace(Some(Some(upto)));
     removing.await.unwrap();
+    assert_eq!(log.purged(), Some(upto));
+    // One that cannot be saved is not waited for.
+    saved.send_replace(None);
+    assert!(log.clone().purge(LogId::new(upto.leader_id, 9)).await.is_err());
     assert_eq!(log.purged(), Some(upto));
 }
 
