@@ -27,6 +27,12 @@ pub(crate) fn all(nodes: usize) -> impl Iterator<Item = Link> {
     between_nodes(nodes).chain(with_clients(0..nodes))
 }
 
+/// Whether one of these links has somebody at both ends: the first so many nodes are there, and clients always are.
+pub(crate) fn in_use(links: &Links, there: usize) -> bool {
+    let is_there = |end: &End| matches!(end, End::Clients) || matches!(end, End::Node(node) if *node < there);
+    links.iter().any(|(from, to)| is_there(from) && is_there(to))
+}
+
 /// How a history names a link: `[0, 2]`, `["clients", 1]`.
 pub(crate) fn name((from, to): Link) -> Value {
     let end = |end| match end {
@@ -51,5 +57,7 @@ mod tests {
         assert_eq!((links.len(), all(3).count()), (12, 12));
         assert_eq!(name((End::Node(0), End::Node(2))), json!([0, 2]));
         assert_eq!(names(&links)[11], json!(["clients", 2]));
+        let to_n3 = Links::from([(End::Node(0), End::Node(2)), (End::Clients, End::Node(2))]);
+        assert!(in_use(&to_n3, 3) && !in_use(&to_n3, 2) && !in_use(&Links::new(), 3));
     }
 }

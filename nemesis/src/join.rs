@@ -1,9 +1,9 @@
 //! `join`: a further node is started while the run goes on, and the system is told that it belongs to it. It stays.
 //!
-//! Mechanism: the node's process is started like every other, in namespaces that are there from the beginning; as soon
-//! as it is ready the target tells the system, by [`ordeal_core::Membership`], again and again until the system has
-//! taken it in, for at most half of the fault's time. What is left of that is done on heal.
-//! Proof: the system answered that it took the node in, and the node runs.
+//! Mechanism: the node's process is started like every other, in namespaces that are there from the beginning; then the
+//! target tells the system, by [`ordeal_core::Membership`], again and again until the system has taken it in, for at most
+//! half of the fault's time. What is left of that is done on heal.
+//! Proof: the system answered that it took the node in, and a process of it runs.
 //! Args: none. The nodes join in their order, one with each injection.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::Arsenal;
 pub(crate) const NAME: &str = "join";
 pub(crate) const ABOUT: &str = "start a further node, which joins the others and stays";
 
-/// Between two questions whether a node is ready, and between two attempts to tell the system.
+/// Between two attempts to tell the system.
 const ASK_INTERVAL: Duration = Duration::from_millis(50);
 /// The longest wait on heal, when nothing is broken any more, or soon will not be.
 const HEAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,8 +37,8 @@ struct Join {
 struct State {
     /// Those that were started and that the system has not taken in, as far as is known.
     untold: Vec<usize>,
-    /// The last one that it has taken in since the last injection, and the init process that it had then.
-    taken_in: Option<(usize, Option<i32>)>,
+    /// The last one that it has taken in since the last injection.
+    taken_in: Option<usize>,
 }
 
 impl Join {
@@ -53,24 +53,17 @@ impl Join {
         Ok(json!({ "node": node, "after_ms": begun.elapsed().as_millis() as u64 }))
     }
 
-    /// Tells the system of every node that it was not told of, each as soon as it is ready.
+    /// Tells the system of every node that it has not taken in.
     async fn tell(&self, state: &mut State, cluster: &dyn Cluster, deadline: Instant) -> Result<(), String> {
         while let Some(&node) = state.untold.first() {
-            let mut why = "it is not ready".to_owned();
-            loop {
-                if cluster.ready(node).await {
-                    match cluster.announce(node).await {
-                        Ok(()) => break,
-                        Err(refused) => why = refused,
-                    }
-                }
+            while let Err(why) = cluster.announce(node).await {
                 if Instant::now() >= deadline {
                     return Err(format!("{} has not joined yet: {why}", cluster.spec().nodes[node].id));
                 }
                 tokio::time::sleep(ASK_INTERVAL).await;
             }
             state.untold.remove(0);
-            state.taken_in = Some((node, cluster.init_pid(node)));
+            state.taken_in = Some(node);
         }
         Ok(())
     }
@@ -78,10 +71,11 @@ impl Join {
     async fn look(&self, cluster: &dyn Cluster) -> Probe {
         let state = self.state.lock().await;
         match state.taken_in {
-            Some((node, init)) => Probe {
-                proved: init.is_some() && state.untold.is_empty(),
-                seen: json!({ "node": node, "init_pid": init, "nodes": cluster.joined() }),
-            },
+            Some(node) => {
+                let init = cluster.init_pid(node);
+                let seen = json!({ "node": node, "init_pid": init, "nodes": cluster.joined() });
+                Probe { proved: init.is_some() && state.untold.is_empty(), seen }
+            }
             None => Probe::failed("no node has joined"),
         }
     }

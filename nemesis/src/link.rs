@@ -28,7 +28,7 @@ pub(crate) use self::kinds::{
     CORRUPT, CORRUPT_UNDETECTED, DELAY, DUPLICATE, Effect, FLAP, LOSS, RATE, REORDER, RESET,
 };
 use crate::Arsenal;
-use crate::ends::{Links, names};
+use crate::ends::{Links, in_use, names};
 use crate::sockets::{Sockets, blocking};
 
 /// Makes the fault of one kind.
@@ -99,9 +99,12 @@ impl LinkFault {
             return Probe { proved: false, seen: json!("nothing is set") };
         }
         let (rule, affected) = (state.rule.clone(), state.affected.clone());
-        self.examine(&mut state, cluster, rule, move |examination| examination.there(&affected))
-            .await
-            .unwrap_or_else(|why| Probe::failed(&why))
+        // What is set on the links of a node that has not joined yet stands, and hits nobody.
+        let hits = in_use(&affected, cluster.joined());
+        let looked =
+            self.examine(&mut state, cluster, rule, move |examination| examination.there(&affected)).await;
+        let Probe { proved, seen } = looked.unwrap_or_else(|why| Probe::failed(&why));
+        Probe { proved: proved && hits, seen }
     }
 
     async fn mend(&self, cluster: &dyn Cluster) -> Result<Probe, String> {

@@ -27,7 +27,7 @@ use tokio::sync::Mutex;
 use self::probe::Round;
 use self::shapes::Shape;
 use self::variants::{Style, Variant};
-use crate::ends::{Links, between_nodes, names};
+use crate::ends::{Links, between_nodes, in_use, names};
 use crate::sockets::{Sockets, blocking};
 use crate::{Arsenal, whom};
 
@@ -212,7 +212,8 @@ impl Partition {
     async fn look(&self, cluster: &dyn Cluster) -> Probe {
         let mut state = self.state.lock().await;
         let mut round = self.observe(&mut state, cluster).await;
-        round.proved &= !state.cuts.is_empty() && state.steps_proved;
+        // A cut to a node that has not joined yet stands, and keeps nobody from anybody.
+        round.proved &= in_use(&state.cuts, cluster.joined()) && state.steps_proved;
         if state.reject && !state.cuts.is_empty() {
             let cuts = state.cuts.clone();
             let refusals = self.with_sockets(&mut state, cluster, move |sockets, arsenal| {

@@ -144,7 +144,7 @@ pub(crate) async fn resolve(args: &Value, cluster: &dyn Cluster) -> Result<Vec<u
             let nodes = checked(&nodes, count).map_err(|why| format!("{why}; {EXPECTED}, found {args}"))?;
             Ok(nodes
                 .into_iter()
-                .map(|node| stand_in(cluster, node))
+                .map(|node| cluster.spec().stand_in(node, cluster.joined()))
                 .collect::<BTreeSet<_>>()
                 .into_iter()
                 .collect())
@@ -154,11 +154,6 @@ pub(crate) async fn resolve(args: &Value, cluster: &dyn Cluster) -> Result<Vec<u
         // Before the first write any node will do.
         Nodes::Word(Word::LastAcknowledged) => Ok(vec![cluster.last_acknowledged().unwrap_or(0)]),
     }
-}
-
-/// The node itself if it has joined, and otherwise one that was there from the beginning.
-fn stand_in(cluster: &dyn Cluster, node: usize) -> usize {
-    if node < cluster.joined() { node } else { node % cluster.spec().founders }
 }
 
 /// Whom to take for the primary.

@@ -5,7 +5,7 @@
 //! name = "clinic"
 //! workload = "patients"           # its contract: workloads/src/patients/openapi.yaml
 //! nodes = 3
-//! joining = 2                     # how many more can join while it runs, told by `POST /nodes`; left out: none
+//! joining = 2                     # how many more usually join while it runs; left out: none can
 //! program = "/opt/clinic/bin/clinic"
 //! args = ["--id", "{id}", "--listen", "{ip}:8080", "--peers", "{peers}", "--data", "{data_dir}"]
 //! peer = "{id}={ip}:8080"         # how {peers} names each node, separated by commas
@@ -14,6 +14,9 @@
 //! [env]
 //! HOME = "{data_dir}"
 //! ```
+//!
+//! Where nodes can join, `{peers}` names those that join later as well, and `{founders}` is how many of them, the first ones,
+//! are there from the beginning. The system is told of one that joins by `POST /nodes` (`targets/src/membership.rs`).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -128,14 +131,20 @@ impl Described {
         SocketAddr::from((node.ip, self.manifest.port))
     }
 
-    /// Fills in `{id}`, `{index}`, `{ip}`, `{data_dir}` and `{peers}`.
-    fn fill(&self, template: &str, node: &NodeSpec, peers: &str) -> Result<String, TargetError> {
+    /// Fills in `{id}`, `{index}`, `{ip}`, `{data_dir}`, `{founders}` and `{peers}`.
+    fn fill(
+        &self,
+        template: &str,
+        node: &NodeSpec,
+        (founders, peers): (usize, &str),
+    ) -> Result<String, TargetError> {
         let data_dir = node.data_dir.to_string_lossy();
-        let values: [(&str, &str); 5] = [
+        let values: [(&str, &str); 6] = [
             ("{id}", &node.id),
             ("{index}", &node.index.to_string()),
             ("{ip}", &node.ip.to_string()),
             ("{data_dir}", &data_dir),
+            ("{founders}", &founders.to_string()),
             ("{peers}", peers),
         ];
         let filled = values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(name, value));
@@ -147,7 +156,7 @@ impl Described {
         match misspelt.into_iter().find(word) {
             None => Ok(filled),
             Some(inner) => Err(TargetError::Unsupported(format!(
-                "{}: there is no {{{inner}}}; there are {{id}}, {{index}}, {{ip}}, {{data_dir}} and {{peers}}",
+                "{}: there is no {{{inner}}}; there are {{id}}, {{index}}, {{ip}}, {{data_dir}}, {{founders}} and {{peers}}",
                 self.manifest.name
             ))),
         }
@@ -164,11 +173,12 @@ impl Target for Described {
     }
 
     fn launch(&self, node: &NodeSpec, cluster: &ClusterSpec) -> Result<Option<Launch>, TargetError> {
-        let peers = cluster.nodes.iter().map(|n| self.fill(&self.manifest.peer, n, ""));
+        let peers = cluster.nodes.iter().map(|n| self.fill(&self.manifest.peer, n, (cluster.founders, "")));
         let peers = peers.collect::<Result<Vec<_>, _>>()?.join(",");
-        let args = self.manifest.args.iter().map(|arg| self.fill(arg, node, &peers));
+        let told = (cluster.founders, &*peers);
+        let args = self.manifest.args.iter().map(|arg| self.fill(arg, node, told));
         let env =
-            self.manifest.env.iter().map(|(name, value)| Ok((name.clone(), self.fill(value, node, &peers)?)));
+            self.manifest.env.iter().map(|(name, value)| Ok((name.clone(), self.fill(value, node, told)?)));
         Ok(Some(Launch {
             program: self.manifest.program.clone(),
             args: args.collect::<Result<_, _>>()?,

@@ -155,7 +155,7 @@ pub(crate) struct RunArgs {
     /// Operations per second over all clients, or `max`
     #[arg(long, default_value = "200", value_parser = rate)]
     pub(crate) rate: Rate,
-    /// Clients at a time; client i talks to node i mod nodes [default: four a node]
+    /// Clients at a time; client i talks to node i mod nodes, those that join included [default: four a node]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=i64::from(CLIENTS_MAX)))]
     pub(crate) concurrency: Option<u16>,
     /// Objects (keys) that the clients use

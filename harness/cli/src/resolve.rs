@@ -84,6 +84,9 @@ fn draft(args: &RunArgs) -> anyhow::Result<Plan> {
     };
     let nodes = args.nodes.map_or(usual_nodes, usize::from);
     let joining = joining(args, &asked, usual_joining)?;
+    if nodes + joining > usize::from(NODES_MAX) {
+        return usage(format!("--nodes and --join: at most {NODES_MAX} nodes in all"));
+    }
     let mut options = BTreeMap::new();
     for option in &args.options {
         let Some((name, value)) = option.split_once('=') else {
@@ -136,8 +139,14 @@ fn joining(args: &RunArgs, asked: &[Clause], usual: Option<usize>) -> anyhow::Re
             _ => usage("--join: nobody would start these nodes; add `join` to --faults".to_owned()),
         };
     }
+    let joins: Vec<&Clause> = joins.collect();
+    if joins.len() > 1 && joins.iter().any(|clause| clause.when == When::Drawn) {
+        return usage(
+            "--faults: `join` without a time is every node that joins; leave out the others".to_owned(),
+        );
+    }
     let mut timed = 0;
-    for clause in joins.filter(|clause| clause.when != When::Drawn) {
+    for clause in joins.iter().filter(|clause| clause.when != When::Drawn) {
         let times = clause.when.times(args.duration.as_millis() as u64);
         timed += times.map_err(|why| UsageError(format!("--faults: join: {why}")))?.len();
     }
@@ -194,6 +203,10 @@ fn choose_faults(resolved: &mut Resolved, args: &RunArgs, scheduled: bool) -> an
         plan.faults.sort_by_key(|step| step.at_ms);
         ordeal_nemesis::once_at_a_time(&plan.faults)
             .and_then(|()| ordeal_nemesis::no_more_than_can_join(&plan.faults, joining))
+            .and_then(|()| match joining > 0 && !plan.all_fault_kinds().contains(&"join".to_owned()) {
+                true => Err("nodes are to join, and nothing starts them: add a `join`".to_owned()),
+                false => Ok(()),
+            })
             .map_err(|why| UsageError(format!("the plan: {why}")))?;
         for name in plan.all_fault_kinds() {
             let unknown =

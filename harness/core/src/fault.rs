@@ -85,7 +85,7 @@ pub trait Cluster: Send + Sync {
     /// Whether the node could serve clients now.
     fn ready(&self, node: usize) -> BoxFuture<'_, bool>;
 
-    /// How many nodes there are by now: of all, the first so many. The others have not joined yet, and do not run.
+    /// How many nodes there are by now: of all, the first so many. The others were not started yet.
     fn joined(&self) -> usize {
         self.spec().nodes.len()
     }
@@ -99,7 +99,7 @@ pub trait Cluster: Send + Sync {
         Box::pin(std::future::ready(Err("all nodes have joined".to_owned())))
     }
 
-    /// Tells the system that this node belongs to it.
+    /// Tells the system that this node belongs to it; when it has taken it in, clients ask the node.
     ///
     /// # Errors
     /// Why it did not take the node in, this time.

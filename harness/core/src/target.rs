@@ -42,6 +42,14 @@ pub struct ClusterSpec {
     pub clients: Ipv4Addr,
 }
 
+impl ClusterSpec {
+    /// The node that stands for this one while only the first `there` nodes are there: itself if it is, and otherwise one that
+    /// was there from the beginning.
+    pub fn stand_in(&self, node: usize, there: usize) -> usize {
+        if node < there { node } else { node % self.founders }
+    }
+}
+
 /// How to start a node's process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Launch {

@@ -59,24 +59,26 @@ pub(crate) struct LocalCluster {
     joined: Arc<Joined>,
 }
 
-/// How many nodes there are by now: the first so many.
+/// How far nodes that join have come; they do so in their order.
 pub(crate) struct Joined {
-    founders: usize,
-    count: AtomicUsize,
+    /// So many, the first ones, were started.
+    started: AtomicUsize,
+    /// So many, the first ones, belong to the system as far as it has said so.
+    taken_in: AtomicUsize,
 }
 
 impl Joined {
     pub(crate) fn founders(spec: &ClusterSpec) -> Self {
-        Joined { founders: spec.founders, count: AtomicUsize::new(spec.founders) }
+        Joined { started: AtomicUsize::new(spec.founders), taken_in: AtomicUsize::new(spec.founders) }
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+    /// How many nodes belong to the system.
+    pub(crate) fn taken_in(&self) -> usize {
+        self.taken_in.load(Ordering::Relaxed)
     }
 
-    /// The node that serves in the place of this one: itself, if it has joined.
-    pub(crate) fn stand_in(&self, node: usize) -> usize {
-        if node < self.count() { node } else { node % self.founders }
+    fn started(&self) -> usize {
+        self.started.load(Ordering::Relaxed)
     }
 }
 
@@ -145,7 +147,7 @@ impl LocalCluster {
 
     /// Starts the node's process and a task that waits for its end.
     async fn spawn(self: &Arc<Self>, index: usize) -> Result<(), String> {
-        if index >= self.joined.count() {
+        if index >= self.joined.started() {
             return Err(format!("{} has not joined yet", self.spec.nodes[index].id));
         }
         let _starting = self.nodes[index].starting.lock().await;
@@ -242,7 +244,7 @@ impl LocalCluster {
         self.journal.record(nemesis_event(&self.journal, EventKind::Info, f, value)).await
     }
 
-    /// Waits until every node that has joined is ready. Returns the ids of those that are not after `timeout`, or when
+    /// Waits until every node that belongs to the system is ready. Returns the ids of those that are not after `timeout`, or when
     /// interrupted.
     pub(crate) async fn wait_ready(
         &self,
@@ -251,7 +253,7 @@ impl LocalCluster {
         interrupt: &watch::Receiver<bool>,
     ) -> Vec<String> {
         let deadline = tokio::time::Instant::now() + timeout;
-        let mut waiting: Vec<usize> = (0..self.joined.count()).collect();
+        let mut waiting: Vec<usize> = (0..self.joined.taken_in()).collect();
         loop {
             let mut still = Vec::new();
             for &index in &waiting {
@@ -273,10 +275,10 @@ impl LocalCluster {
         }
     }
 
-    /// Starts every node that has joined and is down. One that a fault left down, its death expected (its files are
+    /// Starts every node that is down and was started before. One that a fault left down, its death expected (its files are
     /// damaged, say), may end again.
     pub(crate) async fn start_all(self: &Arc<Self>) -> Result<(), String> {
-        for index in 0..self.joined.count() {
+        for index in 0..self.joined.started() {
             let doomed = self.init_pid(index).is_none() && self.state(index).death_expected;
             self.spawn(index).await?;
             if doomed {
@@ -288,13 +290,17 @@ impl LocalCluster {
 
     /// Starts the next node that has not joined.
     async fn start_next(self: &Arc<Self>) -> Result<usize, String> {
-        let index = self.joined.count();
+        let index = self.joined.started();
         if index >= self.nodes.len() {
             return Err("all nodes have joined".to_owned());
         }
         // Only one fault does this, one step after another.
-        self.joined.count.store(index + 1, Ordering::Relaxed);
-        self.spawn(index).await.map(|()| index)
+        self.joined.started.store(index + 1, Ordering::Relaxed);
+        let spawned = self.spawn(index).await;
+        if spawned.is_err() {
+            self.joined.started.store(index, Ordering::Relaxed);
+        }
+        spawned.map(|()| index)
     }
 
     /// Kills every node and waits until nothing of any is left.
@@ -417,7 +423,7 @@ impl Cluster for Handle {
     }
 
     fn joined(&self) -> usize {
-        self.0.joined.count()
+        self.0.joined.started()
     }
 
     fn start_next(&self) -> BoxFuture<'_, Result<usize, String>> {
@@ -428,7 +434,9 @@ impl Cluster for Handle {
         Box::pin(async move {
             let membership = self.0.target.membership();
             let membership = membership.ok_or("the target takes no nodes in while it runs")?;
-            membership.join(&self.0.spec.nodes[node], &self.0.spec).await
+            membership.join(&self.0.spec.nodes[node], &self.0.spec).await?;
+            self.0.joined.taken_in.fetch_max(node + 1, Ordering::Relaxed);
+            Ok(())
         })
     }
 }

@@ -119,7 +119,7 @@ impl Clients {
         stop: &watch::Receiver<bool>,
         deadline: Instant,
     ) -> Result<(), LoadError> {
-        self.work(source, self.joined.count(), stop, Until::AllSucceeded(deadline)).await
+        self.work(source, self.joined.taken_in(), stop, Until::AllSucceeded(deadline)).await
     }
 
     async fn work(
@@ -135,7 +135,7 @@ impl Clients {
             tasks.spawn(async move {
                 let process = clients.new_process();
                 let place = thread % clients.spec.nodes.len();
-                let node = clients.joined.stand_in(place);
+                let node = clients.stand_in(place);
                 let worker =
                     Worker { clients: &clients, source: &source, thread, place, node, process, client: None };
                 worker.run(stop, until).await
@@ -145,6 +145,11 @@ impl Clients {
             ended.map_err(|e| LoadError::Panic(e.to_string()))??;
         }
         Ok(())
+    }
+
+    /// The node that clients of this place ask now.
+    fn stand_in(&self, place: usize) -> usize {
+        self.spec.stand_in(place, self.joined.taken_in())
     }
 
     fn new_process(&self) -> u64 {
@@ -197,7 +202,7 @@ impl Worker<'_> {
     /// Goes to its own node once that has joined, as a new client: what one was shown by one node is not promised
     /// to it by another.
     fn settle(&mut self) {
-        let node = self.clients.joined.stand_in(self.place);
+        let node = self.clients.stand_in(self.place);
         if node != self.node {
             self.node = node;
             self.process = self.clients.new_process();
