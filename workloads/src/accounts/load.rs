@@ -48,7 +48,7 @@ impl Load {
         let all = all_accounts(plan);
         Load {
             rng: Rng::fork(plan.seed, "operations"),
-            nodes: plan.nodes,
+            nodes: plan.all_nodes(),
             to_open: all.iter().cloned().collect(),
             all,
             closed: account_count(plan),

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::book::There;
 use crate::map::{Answer, Command, Part};
-use crate::messages::{Decide, STAGE, Stage};
+use crate::messages::{Decide, HELLO, STAGE, Stage};
 use crate::node::Node;
 use crate::ownership::{self, Own};
 
@@ -19,7 +19,7 @@ const ROUND: Duration = Duration::from_millis(100);
 const DRAIN_MAX: Duration = Duration::from_millis(500);
 /// Between two looks whether it is drained.
 const DRAINED: Duration = Duration::from_millis(5);
-/// How long the target may take to keep a copy. As long as a client waits: then the source serves again.
+/// How long the target may take to answer, and to keep a copy. As long as a client waits: then the source serves again.
 const STAGE_MAX: Duration = Duration::from_millis(1_000);
 
 impl Node {
@@ -68,6 +68,11 @@ impl Node {
     /// Hands a partition, that this node serves at this epoch, to another node. If that does not work out, serves on.
     async fn give(&self, to: There) -> Result<(), ApiError> {
         let There { node, part } = to;
+        // What is drained refuses work: not again and again for a node that is down.
+        if !self.answers(node).await? {
+            tracing::debug!(part.partition, node, "the next owner does not answer");
+            return Ok(());
+        }
         let Some(attempt) = self.store.step(move |rows| ownership::drain(rows, part, node)).await? else {
             return Ok(());
         };
@@ -79,6 +84,12 @@ impl Node {
         }
         tracing::info!(part.partition, part.epoch, attempt, "the handoff has to wait");
         Ok(self.serve_on(part.partition).await?)
+    }
+
+    async fn answers(&self, node: usize) -> Result<bool, ApiError> {
+        let body = encode(&()).map_err(|e| ApiError::internal(e.to_string()))?;
+        let answer = timeout(STAGE_MAX, self.peers.post::<()>(node, HELLO, body)).await;
+        Ok(matches!(answer, Ok(Ok(()))))
     }
 
     async fn serve_on(&self, partition: usize) -> Result<(), StoreError> {

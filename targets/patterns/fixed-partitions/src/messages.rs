@@ -20,6 +20,8 @@ pub(crate) const FINISH: &str = "/node/finish";
 pub(crate) const OUTCOME: &str = "/node/outcome";
 /// Balances of accounts of one owner at one moment. The answer is a `Result<Vec<Option<Account>>, Refusal>`.
 pub(crate) const LOOK: &str = "/node/look";
+/// Whether the node answers at all. The answer is `()`.
+pub(crate) const HELLO: &str = "/node/hello";
 /// A copy of a partition for its next owner. The answer is whether it is kept.
 pub(crate) const STAGE: &str = "/node/stage";
 /// The map, as a founder knows it for certain. The answer is an `Option<Map>`.

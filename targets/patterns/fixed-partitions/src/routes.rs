@@ -15,8 +15,8 @@ use crate::book::{self, Account, Order};
 use crate::bugs::Bug;
 use crate::map::{Command, Part};
 use crate::messages::{
-    ASK, Ask, Asked, DECIDE, Decide, Decided, FINISH, Failure, Finish, Known, LOOK, LookAt, MAP, OUTCOME,
-    PREPARE, Prepare, Reply, STAGE, Seen, Shown, Stage, Vote, Which,
+    ASK, Ask, Asked, DECIDE, Decide, Decided, FINISH, Failure, Finish, HELLO, Known, LOOK, LookAt, MAP,
+    OUTCOME, PREPARE, Prepare, Reply, STAGE, Seen, Shown, Stage, Vote, Which,
 };
 use crate::node::Node;
 use crate::ownership;
@@ -50,6 +50,7 @@ pub(crate) fn router(node: &Arc<Node>) -> Router {
         .route(FINISH, post(finish))
         .route(OUTCOME, post(outcome))
         .route(LOOK, post(look))
+        .route(HELLO, post(hello))
         .route(STAGE, post(stage))
         .route(MAP, post(map))
         .route(DECIDE, post(decide))
@@ -226,6 +227,10 @@ async fn outcome(State(node): Shared, Json(which): Json<Which>) -> Result<Answer
 
 async fn look(State(node): Shared, Json(at): Json<LookAt>) -> Result<Answer<Seen>, ApiError> {
     Ok(Answer(node.seen(&at)?))
+}
+
+async fn hello(Json(()): Json<()>) -> Answer<()> {
+    Answer(())
 }
 
 async fn stage(State(node): Shared, Json(stage): Json<Stage>) -> Result<Answer<bool>, ApiError> {

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use ordeal_kit::testing::Nodes;
+use ordeal_kit::testing::{Nodes, PATIENCE};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -174,6 +174,30 @@ async fn nodes_that_join_take_their_share_and_nothing_else_moves() {
     }
     let unknown = cluster.post(0, "/nodes", &json!({ "request_id": "j", "id": "n9" })).await;
     assert_eq!((unknown.0, &unknown.1["definite"]), (StatusCode::NOT_FOUND, &json!(true)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_drained_for_a_node_that_does_not_answer() {
+    let mut cluster = TestCluster::start(None).await;
+    let (asked, mut asks) = tokio::sync::mpsc::unbounded_channel();
+    let refuses = axum::Router::new().fallback(move || {
+        let _ = asked.send(());
+        async { StatusCode::SERVICE_UNAVAILABLE }
+    });
+    cluster.nodes.start(3, |server| server.run(refuses, std::future::pending())).await;
+    cluster.join(0, 3).await;
+    for _ in 0..4 {
+        tokio::time::timeout(PATIENCE, asks.recv()).await.unwrap().unwrap();
+    }
+    for node in 0..FOUNDERS {
+        cluster.nodes.stop(node).await;
+        let args: NodeArgs<Bug> = cluster.nodes.args(node, None);
+        let look = |rows: &mut dyn rows::Rows| {
+            assert!(ownership::all(rows)?.values().all(|own| own.attempt == 0), "{}", args.id);
+            Ok(())
+        };
+        drop(Store::open(&args.data_dir, &args.id, false, look).unwrap());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

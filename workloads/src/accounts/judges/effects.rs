@@ -5,6 +5,9 @@
 //! - A transfer has one effect, however often it is asked for (`repeated-transfer`).
 //! - A balance differs from the one before by what one transfer moved, which was asked for and may have been made
 //!   (`unexplained-balance`).
+//! - A version grows by one with each effect, so it is at most one more than the transfers that may have had one
+//!   (`version-skipped`).
+//! - Who is asked for an account answers with this account (`other-account`).
 //! - Accounts stay (`missing-account`); a transfer that was acknowledged is in the final balances (`lost-transfer`); one that
 //!   changed one account also changed the other (`half-transfer`).
 
@@ -39,9 +42,11 @@ impl Effects {
     fn judge(self, history: &History, operations: &[Operation<'_>]) -> Finding {
         let facts = Facts::of(operations);
         let chains = facts.chains();
-        let mut anomalies = two_tellings(&facts);
+        let mut anomalies = facts.others.clone();
+        anomalies.extend(two_tellings(&facts));
         anomalies.extend(repeated(&facts));
         anomalies.extend(unexplained(&facts, &chains));
+        anomalies.extend(skipped(&facts));
         anomalies.extend(missing(&facts));
         let finals = final_versions(history, &facts);
         anomalies.extend(lost(&facts, &finals));
@@ -51,7 +56,7 @@ impl Effects {
         let mut report = Report::of(anomalies, &facts.unread);
         let unseen = self.accounts.saturating_sub(finals.len() as u64);
         if unseen > 0 {
-            report.undecided(format!("{unseen} accounts were not read in the end"));
+            report.undecided(format!("{unseen} accounts were not seen in the end"));
         }
         let judged = format!(
             "{made} transfers with one effect each, {snapshots} snapshots, {} accounts in the end",
@@ -158,6 +163,36 @@ fn unexplained(facts: &Facts<'_>, chains: &Chains<'_>) -> Vec<Anomaly> {
         }
     }
     anomalies
+}
+
+/// Accounts with more versions than there can have been effects: the first such version that was told of each.
+fn skipped(facts: &Facts<'_>) -> Vec<Anomaly> {
+    // Of the transfers that may have changed an account, when each was first asked for.
+    let mut asked: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for request in facts.requests.values() {
+        let Some(first) = request.first_call() else { continue };
+        for account in [&request.transfer.from, &request.transfer.to] {
+            asked.entry(account).or_default().push(first.call);
+        }
+    }
+    asked.values_mut().for_each(|calls| calls.sort_unstable());
+    let mut anomalies = BTreeMap::new();
+    for (account, op, _) in facts.told() {
+        let possible =
+            asked.get(&*account.id).map_or(0, |calls| calls.partition_point(|&call| call < op.ret));
+        if account.version > possible as u64 + 1 {
+            anomalies.entry(&*account.id).or_insert_with(|| {
+                let message = format!(
+                    "{} shows version {} of {}, of which {possible} transfers may have been made by then.",
+                    which(op),
+                    account.version,
+                    account.id
+                );
+                anomaly_of("version-skipped", Some(&account.id), message, &[op])
+            });
+        }
+    }
+    anomalies.into_values().collect()
 }
 
 /// Accounts that were opened and are not there.

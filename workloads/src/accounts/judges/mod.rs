@@ -4,16 +4,17 @@ mod effects;
 mod order;
 mod partition_moves;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use effects::Effects;
-use ordeal_core::{EventKind, Operation};
+use ordeal_core::{Anomaly, EventKind, Key, Operation};
 pub(super) use order::Order;
 pub(super) use partition_moves::PartitionMoves;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::answers::{Account, Balances, Receipt, Transfer};
-use crate::report::result;
+use crate::report::{anomaly_of, result, which};
 
 /// A transfer, with all attempts at it.
 struct Request<'a> {
@@ -45,6 +46,8 @@ struct Facts<'a> {
     /// By request id.
     requests: BTreeMap<String, Request<'a>>,
     seen: Vec<Seen<'a>>,
+    /// Answers about accounts that were not asked for; nothing else is made of these.
+    others: Vec<Anomaly>,
     unread: Vec<String>,
 }
 
@@ -74,23 +77,20 @@ impl<'a> Facts<'a> {
             }
             "open" => {
                 if let Some(account) = result::<Account>(op)? {
-                    self.see(op, vec![account], Vec::new());
+                    self.see_one(op, Some(account));
                 }
             }
             "read" => {
                 if let Some(account) = result::<Option<Account>>(op)? {
-                    let missing = match (&account, op.key()) {
-                        (None, Some(key)) => vec![key.to_string()],
-                        _ => Vec::new(),
-                    };
-                    self.see(op, account.into_iter().collect(), missing);
+                    self.see_one(op, account);
                 }
             }
             "balances" | "snapshot" => {
                 if let Some(Balances { balances }) = result(op)? {
-                    let missing = balances.iter().filter(|(_, account)| account.is_none());
-                    let missing = missing.map(|(id, _)| id.clone()).collect();
-                    self.see(op, balances.into_values().flatten().collect(), missing);
+                    self.others.extend(not_asked_for(op, &balances));
+                    let complete = all_answered(op, &balances);
+                    self.see(op, balances);
+                    complete?;
                 }
             }
             _ => {}
@@ -98,8 +98,25 @@ impl<'a> Facts<'a> {
         Ok(())
     }
 
-    fn see(&mut self, op: &'a Operation<'a>, accounts: Vec<Account>, missing: Vec<String>) {
-        self.seen.push(Seen { op, accounts, missing });
+    fn see_one(&mut self, op: &'a Operation<'a>, account: Option<Account>) {
+        let asked = op.key().map(Key::to_string);
+        self.see(op, asked.map(|id| (id, account)).into_iter().collect());
+    }
+
+    /// What was answered for each name.
+    fn see(&mut self, op: &'a Operation<'a>, answer: BTreeMap<String, Option<Account>>) {
+        let mut seen = Seen { op, accounts: Vec::new(), missing: Vec::new() };
+        for (id, account) in answer {
+            match account {
+                Some(account) if account.id == id => seen.accounts.push(account),
+                Some(account) => {
+                    let message = format!("{} was answered with {} for {id}.", which(op), account.id);
+                    self.others.push(anomaly_of("other-account", Some(&id), message, &[op]));
+                }
+                None => seen.missing.push(id),
+            }
+        }
+        self.seen.push(seen);
     }
 
     /// Everything that was told of accounts, with who told it; receipts with the transfer that made the version.
@@ -151,6 +168,26 @@ impl<'a> Facts<'a> {
             }
         }
     }
+}
+
+/// Accounts in an answer that the question, a list of names, did not name.
+fn not_asked_for<T>(op: &Operation<'_>, answered: &BTreeMap<String, T>) -> Vec<Anomaly> {
+    let asked = asked_for(op);
+    let others = answered.keys().filter(|id| !asked.contains(id.as_str()));
+    let message = |id: &String| format!("{} answers about {id}, which was not asked for.", which(op));
+    others.map(|id| anomaly_of("other-account", Some(id), message(id), &[op])).collect()
+}
+
+/// An error if the answer leaves out accounts that the question names.
+fn all_answered<T>(op: &Operation<'_>, answered: &BTreeMap<String, T>) -> Result<(), String> {
+    match asked_for(op).into_iter().find(|id| !answered.contains_key(*id)) {
+        Some(id) => Err(format!("{} leaves out {id}", which(op))),
+        None => Ok(()),
+    }
+}
+
+fn asked_for<'a>(op: &Operation<'a>) -> BTreeSet<&'a str> {
+    op.input().as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 /// What a transfer does to an account; `None`: nothing.

@@ -1,21 +1,29 @@
 //! Small histories written by hand: valid ones, and one for every anomaly that a judge can name.
 
-use ordeal_core::{Checker, History, Verdict};
+use ordeal_checkers::Bank;
+use ordeal_core::{Checker, History, Plan, Verdict};
 use serde_json::{Value, json};
 
+use super::super::{ACCOUNTS_MAX, NAME, account_count, as_bank_read};
 use super::*;
 use crate::by_hand::{self, Said, VALID, Written, found, phase, said};
+use crate::shown::Shown;
 
 /// `(process, f, input, from ms, to ms, kind, output)`.
 type Line = (u64, &'static str, Value, u64, u64, &'static str, Value);
 
 /// The reads at the end begin after 900 ms.
 fn history(lines: &[Line]) -> History {
+    history_with(lines, Vec::new())
+}
+
+fn history_with(lines: &[Line], mut others: Vec<Value>) -> History {
     let written = lines.iter().map(|(process, f, input, from, to, kind, output)| {
         let key = (*f == "read").then_some("a");
         Written { process: *process, node: "n1", f, key, input, ms: (*from, *to), kind, output }
     });
-    by_hand::history(written, vec![phase(900, "final-reads")])
+    others.push(phase(900, "final-reads"));
+    by_hand::history(written, others)
 }
 
 fn judge(checker: &impl Checker, lines: &[Line]) -> Said {
@@ -112,10 +120,49 @@ fn a_balance_that_nobody_made_is_found() {
     let mut made_up = good();
     made_up[7] = snapshot(910, (5, 90), (4, 106));
     // The transfer of 4 was refused.
-    assert_eq!(judge(&EFFECTS, &made_up), found("unexplained-balance"));
+    assert!(judge(&EFFECTS, &made_up).1.contains(&"unexplained-balance".to_owned()));
     let mut twice = good();
     twice.push(read(70, 5, 91));
     assert!(judge(&EFFECTS, &twice).1.contains(&"repeated-transfer".to_owned()));
+}
+
+#[test]
+fn more_versions_than_effects_are_found() {
+    let mut skipped = good();
+    skipped[7] = snapshot(910, (4, 94), (9, 106));
+    assert_eq!(judge(&EFFECTS, &skipped), found("version-skipped"));
+    // Version 4 before the third transfer was asked for, though after it there may be as many.
+    assert!(judge(&EFFECTS, &with(read(34, 4, 94))).1.contains(&"version-skipped".to_owned()));
+}
+
+#[test]
+fn an_answer_about_another_account_is_found_and_one_that_leaves_some_out_is_not_judged() {
+    let mut other = read(70, 4, 106);
+    other.6["id"] = json!("b");
+    assert_eq!(judge(&EFFECTS, &with(other)), found("other-account"));
+    let mut swapped = snapshot(70, (4, 94), (4, 106));
+    swapped.6["balances"]["a"] = account("b", 4, 106);
+    assert_eq!(judge(&EFFECTS, &with(swapped)), found("other-account"));
+    let (mut more, mut less) = (snapshot(70, (4, 94), (4, 106)), snapshot(70, (4, 94), (4, 106)));
+    more.2 = json!(["a"]);
+    assert_eq!(judge(&EFFECTS, &with(more)), found("other-account"));
+    less.2 = json!(["a", "b", "c"]);
+    assert_eq!(judge(&EFFECTS, &with(less)).0, Verdict::Unknown);
+}
+
+#[test]
+fn a_snapshot_of_accounts_that_are_not_all_open_is_no_wrong_total() {
+    let bank = Shown { to: Bank::default(), with: as_bank_read };
+    let mut not_yet = snapshot(70, (4, 94), (4, 106));
+    not_yet.6["balances"]["b"] = Value::Null;
+    assert_eq!(judge(&bank, &with(not_yet)), VALID);
+    assert_eq!(judge(&bank, &with(snapshot(70, (4, 94), (4, 107)))), found("wrong-total"));
+}
+
+#[test]
+fn no_more_accounts_are_opened_than_can_be_asked_for_at_once() {
+    let plan = |keys| Plan { keys, ..Plan::nothing(NAME, "") };
+    assert_eq!([0, 7, 5_000].map(|keys| account_count(&plan(keys))), [2, 7, ACCOUNTS_MAX]);
 }
 
 #[test]
@@ -183,6 +230,55 @@ fn partitions_that_do_otherwise_are_found() {
     assert_eq!(judged(&[map(910, all, 3, 1)]), found("moved-needlessly"));
     let uneven = [(3, 2), (2, 1), (2, 1), (2, 1)];
     assert_eq!(judged(&[map(910, uneven, 3, 1)]), found("unbalanced"));
+}
+
+#[test]
+fn maps_that_are_not_whole_are_found() {
+    let names = |lines: &[Line]| judge(&MOVES, lines).1;
+    let end = || map(910, FIRST, 2, 1);
+    let with_map = |change: fn(&mut Value)| {
+        let mut line = map(5, FIRST, 2, 1);
+        change(&mut line.6);
+        names(&[map(1, FIRST, 2, 1), line, end()])
+    };
+    let missing = vec!["partition-missing".to_owned()];
+    assert_eq!(with_map(|map| map["partitions"] = json!([])), missing);
+    assert_eq!(with_map(|map| drop(map["partitions"].as_array_mut().unwrap().pop())), missing);
+    assert_eq!(with_map(|map| drop(map["partitions"].as_array_mut().unwrap().remove(0))), missing);
+    assert_eq!(
+        with_map(|map| map["partitions"][3] = map["partitions"][2].clone()),
+        missing,
+        "one twice, one not at all"
+    );
+    assert_eq!(with_map(|_| {}), Vec::<String>::new());
+    assert_eq!(names(&[map(910, [(3, 1), (2, 1), (1, 1), (2, 1)], 2, 1)])[0], "unknown-owner");
+    assert_eq!(with_map(|map| map["accounts"] = json!({"a": 1, "b": 1})), ["other-account"]);
+    let mut nothing = end();
+    nothing.6 = json!({"partitions": [], "nodes": [], "accounts": {}});
+    assert_eq!(names(&[nothing]), ["partition-missing", "member-lost"]);
+    let mut left_out = end();
+    left_out.6["accounts"] = json!({});
+    assert_eq!(judge(&MOVES, &[left_out]).0, Verdict::Unknown);
+}
+
+#[test]
+fn a_node_that_was_taken_in_and_is_forgotten_is_found() {
+    let judged = |f: &str, value: Value, lines: &[Line]| {
+        let noted = by_hand::event(20, &json!("nemesis"), "info", f, &value);
+        said(MOVES.check(&history_with(lines, vec![noted])))
+    };
+    let join = |proved: bool| json!({"fault": "join", "installed": {"node": 2}, "proved": proved});
+    let heal = json!({"fault": "join", "seen": {"nodes": 3}, "proved": true});
+    let forgotten = [map(5, FIRST, 2, 1), map(30, FIRST, 2, 1), map(910, FIRST, 2, 1)];
+    assert_eq!(judged("inject", join(true), &forgotten), found("member-lost"));
+    assert_eq!(judged("heal", heal.clone(), &forgotten), found("member-lost"));
+    assert_eq!(judged("inject", join(false), &forgotten), VALID);
+    let kept = [map(5, FIRST, 2, 1), map(18, FIRST, 2, 1), map(30, FIRST, 3, 1), map(910, JOINED, 3, 1)];
+    assert_eq!(judged("inject", join(true), &kept), VALID);
+    assert_eq!(judged("heal", heal, &kept), VALID);
+    // It is a member to the end, and gets nothing.
+    let idle = [map(5, FIRST, 2, 1), map(910, FIRST, 3, 1)];
+    assert_eq!(judged("inject", join(true), &idle), found("unbalanced"));
 }
 
 /// A bank that does everything right: each operation takes effect at one moment between call and answer. Some answers get
