@@ -82,6 +82,7 @@ fn slips_in_a_schedule_are_refused_with_what_was_expected() {
 fn all_goes_without_what_cannot_be_had_and_says_so_in_the_plan() {
     let plan = plan("all", &["--nodes", "1", "--option", "read-quorum=1", "--option", "write-quorum=1"]);
     assert!(plan["faults_skipped"]["partition"].as_str().unwrap().contains("--nodes"), "{plan}");
+    assert!(plan["faults_skipped"]["join"].as_str().unwrap().contains("takes no nodes in"), "{plan}");
     assert!(plan["faults"].as_array().unwrap().iter().all(|step| step["fault"] != "partition"));
     let named = output(&["run", "patients", "--nodes", "1", "--faults", "partition", "--dry-run"]);
     assert_eq!(named.status.code(), Some(2), "what is asked for by name is not left out in silence");
@@ -102,4 +103,36 @@ fn every_fault_of_this_machine_bites_and_heals_on_the_trivial_cluster() {
     }
     assert!(table.lines().count() > 3 && out.join("history.jsonl").exists());
     assert!(!Path::new(&out).join("nodes/n1/disk").exists(), "the nodes' files are where they belong");
+}
+
+#[test]
+fn nodes_join_where_the_target_takes_them_in() {
+    let dry = |args: &[&str]| output(&[&["run", "accounts", "--seed", "1", "--dry-run"], args].concat());
+    let joins = |args: &[&str]| {
+        let planned = dry(args);
+        assert!(planned.status.success(), "{}", stderr(&planned));
+        let plan: Value = serde_json::from_slice(&planned.stdout).unwrap();
+        let joins = plan["faults"].as_array().unwrap().iter().filter(|step| step["fault"] == "join");
+        let joins: Vec<u64> = joins.map(|step| step["at_ms"].as_u64().unwrap()).collect();
+        (plan["nodes"].as_u64().unwrap(), plan["joining"].as_u64().unwrap(), joins)
+    };
+    let (nodes, joining, usual) = joins(&[]);
+    assert_eq!((nodes, joining, usual.len()), (3, 2, 2));
+    assert_eq!(joins(&["--join", "1"]).2.len(), 1);
+    assert_eq!(joins(&["--faults", "join at 3s, 5s, 7s"]), (3, 3, vec![3_000, 5_000, 7_000]));
+    assert_eq!(joins(&["--faults", "kill"]), (3, 0, Vec::new()));
+    for (args, reason) in [
+        (&["--faults", "kill", "--join", "1"][..], "nobody would start these nodes"),
+        (&["--faults", "join; join at 3s"], "leave out the others"),
+        (&["--faults", "join at 3s, 5s", "--join", "1"], "say --join 2"),
+        (&["--faults", "join(n4)"], "in their order"),
+        (&["--nodes", "9"], "3 to 9 nodes, not 11"),
+    ] {
+        let refused = dry(args);
+        assert_eq!(refused.status.code(), Some(2), "{args:?}: {}", stdout(&refused));
+        assert!(stderr(&refused).contains(reason), "{args:?}: {}", stderr(&refused));
+    }
+    let elsewhere = output(&["run", "patients", "--faults", "join", "--dry-run"]);
+    assert_eq!(elsewhere.status.code(), Some(2));
+    assert!(stderr(&elsewhere).contains("takes no nodes in"), "{}", stderr(&elsewhere));
 }
