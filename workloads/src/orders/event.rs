@@ -13,6 +13,7 @@ pub struct Event {
     /// When, by the clock of the source, in milliseconds.
     pub timestamp: u64,
     /// Events that must have been processed before.
+    #[serde(default)]
     pub depends_on: Vec<String>,
     /// What happened.
     #[serde(flatten)]

@@ -32,6 +32,9 @@ use machine::{Rules, Sale};
 use routes::Node;
 use watermark::SOURCES_NEEDED;
 
+/// The longest idle time with a window that is shorter, in milliseconds.
+const IDLE_MS_MAX: u64 = 500;
+
 /// How to start a node.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -47,7 +50,7 @@ pub struct Args {
     /// Events that may wait in the buffer.
     #[arg(long, value_name = "N", default_value_t = 150, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub buffer: u32,
-    /// After how long without an event time goes on by itself.
+    /// After how long without an event time goes on by itself; at most 500 or the window, whichever is longer.
     #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub idle_ms: u64,
 }
@@ -58,6 +61,7 @@ pub struct Args {
 /// Arguments that contradict each other, an address or a directory that cannot be used, a log that is damaged or a
 /// store that failed.
 pub async fn run(args: Args) -> anyhow::Result<()> {
+    idle_fits(&args)?;
     serve(Server::bind(args.node.listen).await?, args).await
 }
 
@@ -84,6 +88,16 @@ async fn serve(server: Server, args: Args) -> anyhow::Result<()> {
     consensus.shutdown().await;
     tracing::info!(%id, "stopped");
     Ok(outcome?)
+}
+
+/// Refuses an idle time with which the buffer may not have drained by when the contract says so.
+fn idle_fits(Args { window_ms, idle_ms, .. }: &Args) -> anyhow::Result<()> {
+    let most = IDLE_MS_MAX.max(*window_ms);
+    anyhow::ensure!(
+        *idle_ms <= most,
+        "--idle-ms {idle_ms} is more than {most}, with a window of {window_ms} ms"
+    );
+    Ok(())
 }
 
 fn rules(args: &Args) -> Rules {

@@ -231,10 +231,10 @@ impl Sale {
 
     /// At most so many steps of the sequence, from this one on.
     pub(crate) fn page(&self, from: u64, limit: usize) -> Vec<Processed> {
-        let steps = (from..).zip(self.sequence.iter().skip(from as usize)).take(limit);
+        let steps = self.sequence.iter().enumerate().skip(from as usize).take(limit);
         let shown = steps.filter_map(|(position, step)| {
             let event = self.known.get(&step.event)?.event.clone();
-            Some(Processed { position, event, outcome: step.outcome.clone() })
+            Some(Processed { position: position as u64, event, outcome: step.outcome.clone() })
         });
         shown.collect()
     }

@@ -8,11 +8,15 @@ use super::*;
 
 const NODES: usize = 3;
 
+fn args(nodes: &Nodes, node: usize, window_ms: u64, idle_ms: u64) -> Args {
+    let raft = RaftArgs { heartbeat_ms: 200, snapshot_every: 10, request_timeout_ms: 10_000 };
+    Args { node: nodes.args(node, None), raft, window_ms, buffer: 100, idle_ms }
+}
+
 /// Starts these nodes, with snapshots all the time.
 async fn start(nodes: &mut Nodes, which: &[usize]) {
     for &node in which {
-        let raft = RaftArgs { heartbeat_ms: 200, snapshot_every: 10, request_timeout_ms: 10_000 };
-        let args = Args { node: nodes.args(node, None), raft, window_ms: 1_000, buffer: 100, idle_ms: 100 };
+        let args = args(nodes, node, 1_000, 100);
         nodes.start(node, |server| serve(server, args)).await;
     }
     nodes.ready(which.iter().copied()).await;
@@ -105,6 +109,16 @@ async fn what_is_malformed_is_refused_with_a_reason() {
     }
     assert_eq!(nodes.get(0, "/orders/o7").await.1["status"], "none");
     nodes.stop(0).await;
+}
+
+#[tokio::test]
+async fn an_idle_time_with_which_the_buffer_drains_too_late_is_refused() {
+    let nodes = Nodes::new(1);
+    for (window_ms, idle_ms, fits) in
+        [(100, 500, true), (100, 501, false), (2_000, 2_000, true), (2_000, 2_001, false)]
+    {
+        assert_eq!(idle_fits(&args(&nodes, 0, window_ms, idle_ms)).is_ok(), fits, "{window_ms} {idle_ms}");
+    }
 }
 
 #[test]

@@ -2,14 +2,13 @@
 //!
 //! The agreed time is what two sources have reached with events that were accepted. It is at least what follows from those
 //! whose acceptance had been answered, and at most what follows from all that had been sent and may have been accepted.
-//! While nothing is accepted event time goes on with the time that passes.
+//! While nothing is accepted for the idle time that nodes declare, or longer, event time goes on with the time that passes.
 
 use std::collections::BTreeMap;
 
 use super::observed::{Observed, Sent};
-use crate::orders::event::Taken;
 
-const NS_PER_MS: u64 = 1_000_000;
+pub(super) const NS_PER_MS: u64 = 1_000_000;
 /// Times in milliseconds are rounded, at both ends.
 const ROUNDED_MS: u64 = 2;
 
@@ -53,6 +52,7 @@ pub(super) struct Marks {
     certain: Agreed,
     possible: Agreed,
     gaps: Vec<Gap>,
+    idle_ns: u64,
 }
 
 impl Marks {
@@ -62,18 +62,26 @@ impl Marks {
             .sent
             .values()
             .filter_map(|sent| Some((accepted(sent)?, &*sent.event.source, sent.event.timestamp)));
-        let possible = observed.sent.values().filter_map(|sent| {
-            let taken = sent.answered(Taken::Late).is_none() || accepted(sent).is_some();
-            Some((sent.began_ns().filter(|_| taken)?, &*sent.event.source, sent.event.timestamp))
-        });
+        let possible = observed
+            .sent
+            .values()
+            .filter_map(|sent| Some((sent.possible_ns()?, &*sent.event.source, sent.event.timestamp)));
         let (certain, possible) = (Agreed::of(certain), Agreed::of(possible));
-        let gaps = gaps(observed, &possible);
-        Marks { certain, possible, gaps }
+        // What a node measures is rounded, too.
+        let idle_ms = observed.statuses.iter().map(|(status, ..)| status.idle_ms).min().unwrap_or(0);
+        let idle_ns = idle_ms.saturating_sub(ROUNDED_MS).saturating_mul(NS_PER_MS);
+        let gaps = gaps(observed, &possible, idle_ns);
+        Marks { certain, possible, gaps, idle_ns }
     }
 
     /// The least that event time was at this moment.
     pub(super) fn at_least(&self, at_ns: u64) -> u64 {
-        self.certain.before(at_ns).unwrap_or(0)
+        self.agreed(at_ns).unwrap_or(0)
+    }
+
+    /// The least that the agreed time was at this moment; `None` if there may have been none.
+    pub(super) fn agreed(&self, at_ns: u64) -> Option<u64> {
+        self.certain.before(at_ns)
     }
 
     /// The most that it can have been.
@@ -83,13 +91,19 @@ impl Marks {
         let past = over.checked_sub(1).map_or(0, |last| self.gaps[last].reached);
         // Of those that are not over the first is the longest.
         let quiet_ns = self.gaps.get(over).map_or(0, |gap| at_ns.saturating_sub(gap.from_ns));
-        past.max(agreed.saturating_add(quiet_ns / NS_PER_MS)) + ROUNDED_MS
+        past.max(agreed.saturating_add(passed_ms(quiet_ns, self.idle_ns))) + ROUNDED_MS
     }
 }
 
+/// By how much event time can have gone on in a time of this length in which nothing was accepted.
+fn passed_ms(quiet_ns: u64, idle_ns: u64) -> u64 {
+    if quiet_ns < idle_ns { 0 } else { quiet_ns / NS_PER_MS }
+}
+
 /// For every event that was accepted, how long it may have been the last one. Each was accepted at some moment between
-/// the beginning of its first attempt and the first answer.
-fn gaps(observed: &Observed<'_>, possible: &Agreed) -> Vec<Gap> {
+/// the beginning of its first attempt and the first answer. In front of them, the time in which only events may have been
+/// accepted of which no answer tells.
+fn gaps(observed: &Observed<'_>, possible: &Agreed, idle_ns: u64) -> Vec<Gap> {
     let spans = observed.sent.values().filter_map(|sent| Some((sent.began_ns()?, sent.accepted_ns()?)));
     let mut spans: Vec<(u64, u64)> = spans.collect();
     spans.sort_unstable();
@@ -99,11 +113,14 @@ fn gaps(observed: &Observed<'_>, possible: &Agreed) -> Vec<Gap> {
         gaps.push(Gap { from_ns, to_ns, reached: 0 });
         to_ns = to_ns.min(ended_ns);
     }
+    let first_ns = observed.sent.values().filter_map(Sent::possible_ns).min();
+    gaps.extend(first_ns.map(|from_ns| Gap { from_ns, to_ns, reached: 0 }));
     gaps.reverse();
     let mut reached = 0;
     for gap in &mut gaps {
         if let Some(agreed) = possible.before(gap.to_ns).filter(|_| gap.to_ns < u64::MAX) {
-            reached = reached.max(agreed + (gap.to_ns - gap.from_ns) / NS_PER_MS);
+            let passed_ms = passed_ms(gap.to_ns.saturating_sub(gap.from_ns), idle_ns);
+            reached = reached.max(agreed.saturating_add(passed_ms));
         }
         gap.reached = reached;
     }

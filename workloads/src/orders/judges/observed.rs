@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ordeal_checkers::Phases;
-use ordeal_core::{EventKind, History, Operation};
+use ordeal_core::{EventKind, History, Key, Operation};
 use serde::Deserialize;
 
 use super::super::Event;
@@ -38,12 +38,16 @@ pub(super) struct Observed<'a> {
     pub(super) pages: Vec<(Steps, &'a Operation<'a>)>,
     pub(super) orders: Vec<(Order, &'a Operation<'a>)>,
     pub(super) stocks: Vec<(Stock, &'a Operation<'a>)>,
+    /// Reads of an order or a stock whose answer is about another one, named here.
+    pub(super) foreign: Vec<(String, &'a Operation<'a>)>,
     /// With whether it was in the final reads.
     pub(super) statuses: Vec<(NodeStatus, &'a Operation<'a>, bool)>,
     /// By node, the longest first.
     pub(super) finals: Vec<Final<'a>>,
     /// What could not be read.
     pub(super) unread: Vec<String>,
+    /// When all faults had been healed, in nanoseconds.
+    settled_ns: u64,
 }
 
 impl<'a> Sent<'a> {
@@ -64,6 +68,12 @@ impl<'a> Sent<'a> {
         open.map(|attempt| attempt.op.invoke.time).min()
     }
 
+    /// When the first attempt began that may have been accepted, in nanoseconds.
+    pub(super) fn possible_ns(&self) -> Option<u64> {
+        let late = self.answered(Taken::Late).is_some() && self.answered(Taken::Accepted).is_none();
+        self.began_ns().filter(|_| !late)
+    }
+
     /// By when it was accepted, if that was ever answered, in nanoseconds.
     pub(super) fn accepted_ns(&self) -> Option<u64> {
         self.answered(Taken::Accepted).map(|attempt| ended_ns(attempt.op))
@@ -78,7 +88,8 @@ pub(super) fn ended_ns(op: &Operation<'_>) -> u64 {
 impl<'a> Observed<'a> {
     pub(super) fn of(history: &History, operations: &'a [Operation<'a>]) -> Self {
         let phases = Phases::of(history);
-        let mut observed = Observed::default();
+        let settled_ns = phases.began("settle").map_or(0, |(ns, _)| ns);
+        let mut observed = Observed { settled_ns, ..Observed::default() };
         for op in operations {
             let is_final = phases.is_final(op.invoke);
             if let Err(why) = observed.take(op, is_final) {
@@ -101,8 +112,16 @@ impl<'a> Observed<'a> {
                 sent.attempts.push(Attempt { answer: readable, op });
                 answer?;
             }
-            "order" => self.orders.extend(result(op)?.map(|order| (order, op))),
-            "stock" => self.stocks.extend(result(op)?.map(|stock| (stock, op))),
+            "order" => match result::<Order>(op)? {
+                Some(other) if op.input() != &*other.order => self.foreign.push((other.order, op)),
+                order => self.orders.extend(order.map(|order| (order, op))),
+            },
+            "stock" => match result::<Stock>(op)? {
+                Some(other) if op.key() != Some(&Key::Text(other.sku.clone())) => {
+                    self.foreign.push((other.sku, op));
+                }
+                stock => self.stocks.extend(stock.map(|stock| (stock, op))),
+            },
             "status" => self.statuses.extend(result(op)?.map(|status| (status, op, is_final))),
             "processed" => self.pages.extend(result(op)?.map(|steps| (steps, op))),
             "sequence" => {
@@ -130,6 +149,13 @@ impl<'a> Observed<'a> {
     {
         let attempts = self.sent.get(id).into_iter().flat_map(|sent| &sent.attempts);
         attempts.map(|attempt| attempt.op).chain([by]).collect()
+    }
+
+    /// From when on nodes had reached each other, and no event was sent that may have been accepted, in nanoseconds.
+    pub(super) fn quiet_from_ns(&self) -> u64 {
+        let attempts = self.sent.values().flat_map(|sent| &sent.attempts);
+        let open = attempts.filter(|attempt| attempt.op.kind() != EventKind::Fail);
+        open.map(|attempt| ended_ns(attempt.op)).max().unwrap_or(0).max(self.settled_ns)
     }
 
     /// The window that nodes declare, in milliseconds.

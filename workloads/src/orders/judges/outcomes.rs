@@ -2,16 +2,17 @@
 //!
 //! - In the end every step of a sequence has the outcome that the contract gives it (`wrong-price`, `oversold`,
 //!   `wrong-outcome`).
-//! - What an order or a stock is read as agrees with the sequence (`read-otherwise`, `wrong-level`), stock is never
+//! - A read answers about what was asked for (`answered-otherwise`). What an order or a stock is read as agrees with the
+//!   sequence, and with what the senders of the order were told (`read-otherwise`, `wrong-level`), stock is never
 //!   negative (`negative-stock`), and no read knows less than what anybody knew before it began (`went-back`).
 
 use std::collections::HashMap;
 
 use ordeal_core::{Checker, Finding, History, Operation, judge_operations};
 
-use super::super::event::{Reason, Status, Step, Stock, Taken};
+use super::super::event::{Outcome, Reason, Status, Step, Stock, Taken};
 use super::law::Shop;
-use super::observed::{Final, Observed};
+use super::observed::{Final, Observed, ended_ns};
 use crate::report::{Report, anomaly_of, which};
 
 /// The judge.
@@ -32,6 +33,11 @@ impl Checker for Outcomes {
 
 fn judge(observed: &Observed<'_>) -> Finding {
     let mut report = Report::of(Vec::new(), &observed.unread);
+    for (other, op) in &observed.foreign {
+        let message = format!("{} answers about {other}.", which(op));
+        report.add(anomaly_of("answered-otherwise", Some(other), message, &[op]));
+    }
+    unprocessed(observed, &mut report);
     let Some(reference) = observed.reference() else {
         report.undecided("no sequence was seen in the end");
         return report.finding(NAME, "nothing to judge by".to_owned(), false);
@@ -134,6 +140,43 @@ fn orders(observed: &Observed<'_>, reference: &Final<'_>, report: &mut Report) {
     }
 }
 
+/// What is said of an order that is not processed agrees with what its senders were told before.
+fn unprocessed(observed: &Observed<'_>, report: &mut Report) {
+    for (order, op) in observed.orders.iter().filter(|(order, _)| order.position.is_none()) {
+        let sent = observed.sent.get(&order.order);
+        let told = |taken| {
+            let attempt = sent.and_then(|sent| sent.answered(taken));
+            attempt.filter(|attempt| attempt.op.ret < op.call).map(|attempt| attempt.op)
+        };
+        let began_ns = sent.and_then(|sent| sent.began_ns());
+        let (accepted, late) = (told(Taken::Accepted), told(Taken::Late));
+        let Outcome { status, price, promotion, reason } = &order.outcome;
+        let (name, why, earlier) = match (status, accepted, late) {
+            _ if price.is_some() || promotion.is_some() || reason.is_some() => {
+                ("read-otherwise", "it has no position", None)
+            }
+            (Status::None, Some(earlier), _) => ("went-back", "it had been accepted", Some(earlier)),
+            (Status::None, _, Some(earlier)) => ("went-back", "it had been told to be late", Some(earlier)),
+            (Status::None, ..) => continue,
+            (Status::Late | Status::Buffered, ..)
+                if began_ns.is_none_or(|began_ns| began_ns > ended_ns(op)) =>
+            {
+                ("read-otherwise", "nobody had sent it, or it was refused", None)
+            }
+            (Status::Late, Some(earlier), None) => ("read-otherwise", "it had been accepted", Some(earlier)),
+            (Status::Buffered, None, Some(earlier)) => {
+                ("read-otherwise", "it had been told to be late", Some(earlier))
+            }
+            (Status::Late | Status::Buffered, ..) => continue,
+            _ => ("read-otherwise", "it has no position", None),
+        };
+        let by = earlier.map_or_else(String::new, |earlier| format!(" in {}", which(earlier)));
+        let message = format!("{} finds {} {:?}, but {why}{by}.", which(op), order.order, order.outcome);
+        let shown_by: Vec<_> = earlier.into_iter().chain([*op]).collect();
+        report.add(anomaly_of(name, Some(&order.order), message, &shown_by));
+    }
+}
+
 /// From some position of the run on, so many events were known to have been processed.
 #[derive(Clone, Copy)]
 struct Known<'a> {
@@ -183,14 +226,6 @@ fn went_back(observed: &Observed<'_>, reference: &Final<'_>, report: &mut Report
         if let Some(position) = positions.get(&*order.order) {
             let what = format!("finds {} {:?}, which is at {position}", order.order, order.outcome.status);
             knows_less(op, *position, what);
-        }
-    }
-    for (order, op) in observed.orders.iter().filter(|(order, _)| order.outcome.status == Status::None) {
-        let accepted = observed.sent.get(&order.order).and_then(|sent| sent.answered(Taken::Accepted));
-        if let Some(attempt) = accepted.filter(|attempt| attempt.op.ret < op.call) {
-            let message =
-                format!("{} finds no {}, which {} had accepted.", which(op), order.order, which(attempt.op));
-            report.add(anomaly_of("went-back", Some(&order.order), message, &[attempt.op, op]));
         }
     }
 }

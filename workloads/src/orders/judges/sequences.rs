@@ -4,7 +4,8 @@
 //!   seen of one earlier is in it (`sequence-changed`).
 //! - The order is that which follows from the events (`out-of-order`), none is there twice (`processed-twice`), and their
 //!   positions have no gap (`sequence-gap`).
-//! - Every event that was answered as accepted is there in the end (`accepted-not-processed`), and none that was never
+//! - Every event that was answered as accepted, and had to be processed by then (`drain.rs`), is there in the end
+//!   (`accepted-not-processed`), and none that was never
 //!   sent (`unknown-event`), certainly refused (`refused-yet-processed`) or answered as late (`late-yet-processed`).
 
 use std::collections::{HashMap, HashSet};
@@ -13,6 +14,7 @@ use ordeal_core::{Checker, Finding, History, judge_operations};
 
 use super::super::Event;
 use super::super::event::{Step, Taken};
+use super::drain::Drain;
 use super::law::in_order;
 use super::observed::{Final, Observed};
 use crate::report::{Report, anomaly_of, node, which};
@@ -50,12 +52,13 @@ impl Sequences {
             return report.finding(NAME, "no sequence was seen".to_owned(), true);
         };
         agreement(observed, reference, &mut report);
+        let drain = Drain::of(observed);
         for (place, of) in observed.finals.iter().enumerate() {
             if !observed.finals[..place].iter().any(|longer| longer.steps.starts_with(&of.steps)) {
                 order(observed, of, &mut report);
                 origin(observed, of, &mut report);
             }
-            completeness(observed, of, &mut report);
+            completeness(observed, of, drain.as_ref(), &mut report);
         }
         let steps = reference.steps.len();
         let moved = moved(observed, &reference.steps);
@@ -166,12 +169,18 @@ fn origin(observed: &Observed<'_>, of: &Final<'_>, report: &mut Report) {
     }
 }
 
-/// Every event that was accepted is in the sequence.
-fn completeness(observed: &Observed<'_>, of: &Final<'_>, report: &mut Report) {
+/// Every event that was accepted is in the sequence, unless it may still wait.
+fn completeness(observed: &Observed<'_>, of: &Final<'_>, drain: Option<&Drain>, report: &mut Report) {
+    let until = drain.and_then(|drain| drain.until(of.op));
     let processed: HashSet<&str> = of.steps.iter().map(|step| &*step.event.id).collect();
     for (id, sent) in &observed.sent {
         let Some(attempt) = sent.answered(Taken::Accepted) else { continue };
-        if attempt.op.ret < of.op.call && !processed.contains(&**id) {
+        if attempt.op.ret >= of.op.call || processed.contains(&**id) {
+            continue;
+        }
+        if until.is_none_or(|until| sent.event.timestamp >= until) {
+            report.undecided(format!("{id} may still have waited in {}", which(of.op)));
+        } else {
             let message = format!(
                 "{} was accepted in {}, and not processed in {}.",
                 id,

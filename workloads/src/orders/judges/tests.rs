@@ -8,6 +8,7 @@ use super::*;
 use crate::by_hand::{self, Said, VALID, Written, found, phase, said};
 use crate::orders::{Event, What};
 
+mod fair;
 mod right_node;
 
 /// `(node, f, key, input, from ms, kind, output)` of operations of 5 ms each, by a client each.

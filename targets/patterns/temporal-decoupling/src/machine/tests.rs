@@ -155,6 +155,8 @@ fn what_waits_and_what_was_done_is_in_a_snapshot() {
     }
     assert_eq!(again.page(0, 10), sale.page(0, 10));
     assert_eq!(again.ids(), ["a", "b1", "b2"]);
+    assert_eq!(again.page(2, 10)[0].position, 2);
+    assert!(again.page(u64::MAX, 10).is_empty());
 }
 
 #[test]
