@@ -11,7 +11,7 @@ use crate::patients::PatientOp;
 use crate::register::RegisterOp;
 use crate::scores::ScoreOp;
 use crate::stocks::StockOp;
-use crate::telecom::{BALANCE_MS, TelecomOp};
+use crate::telecom::{TelecomOp, balance_ms};
 use crate::trades::TradeOp;
 use crate::{WORKLOADS, find};
 
@@ -464,7 +464,7 @@ fn in_the_end_there_is_a_steady_load_for_long_enough_and_every_customer_is_read(
     }
     // Both times together, up to the middle of the second one.
     let ms = visits as u64 / 4 * 25;
-    assert!((ms + ms / 2).abs_diff(BALANCE_MS) < 500, "{ms}");
+    assert!((ms + ms / 2).abs_diff(balance_ms(&plan)) < 500, "{ms}");
     assert_eq!(read.len() as u64, 4 * KEYS);
 }
 

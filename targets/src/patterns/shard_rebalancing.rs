@@ -63,7 +63,7 @@ const CUT_OFF_WHILE_IT_CHANGES: &str = "join at 4s, 13s; partition(n1) every 9s 
 
 /// What the node can do wrong, by what the judges see it, and what brings it out.
 const BUGS: &[Bug] = &[
-    bug(KNOWN, "write-dropped-in-handoff", &["lost-call", "nonlinearizable"], "kill,partition"),
+    bug(KNOWN, "write-dropped-in-handoff", &["lost-call", "nonlinearizable"], "kill,partition,join"),
     bug(KNOWN, "two-owners-accept", &["old-epoch-served", "lost-call", "nonlinearizable"], CRASH_AT_SWITCH),
     bug(KNOWN, "boundary-key-lost", &["lost-call", "nonlinearizable"], "join,kill"),
     bug(

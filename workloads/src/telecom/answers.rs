@@ -28,6 +28,8 @@ pub(super) struct Done {
 pub(super) struct Customer {
     #[serde(flatten)]
     pub(super) by: By,
+    /// How many calls it says there are.
+    pub(super) version: u64,
     #[serde(deserialize_with = "Option::deserialize")]
     pub(super) plan: Option<String>,
     pub(super) balance: i64,

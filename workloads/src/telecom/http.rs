@@ -83,6 +83,7 @@ struct Told {
 struct ToldCustomer {
     #[serde(flatten)]
     by: super::answers::By,
+    version: u64,
     #[serde(deserialize_with = "Option::deserialize")]
     plan: Option<String>,
     balance: i64,
@@ -95,10 +96,10 @@ struct Call {
 
 /// Reads a customer.
 fn customer(body: &[u8]) -> Result<Customer, serde_json::Error> {
-    let Told { customer: ToldCustomer { by, plan, balance }, calls } = serde_json::from_slice(body)?;
+    let Told { customer: ToldCustomer { by, version, plan, balance }, calls } = serde_json::from_slice(body)?;
     let unknown = |id: &str| serde::de::Error::custom(format!("nobody has recorded a call {id:?}"));
     let calls = calls.iter().map(|call| request_of(&call.id).ok_or_else(|| unknown(&call.id)));
-    Ok(Customer { by, plan, balance, calls: calls.collect::<Result<_, _>>()? })
+    Ok(Customer { by, version, plan, balance, calls: calls.collect::<Result<_, _>>()? })
 }
 
 /// Where to send a request: the node, and what to say of the epoch.

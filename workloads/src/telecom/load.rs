@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use ordeal_core::{Ask, Event, EventKind, Generator, Next, Op, Plan, Rng};
 
 use super::customers::Customers;
-use super::{BALANCE_MS, TelecomOp};
+use super::{TelecomOp, balance_ms};
 use crate::draw::only_reads;
 
 /// How often each operation is drawn, of a hundred; the others are reads.
@@ -96,9 +96,8 @@ impl Generator for Load {
 
 /// Between two visits of one client.
 pub(super) const VISIT_EVERY_MS: u64 = 25;
-/// How long one part of the visits takes at most, and how long all of them.
+/// How long one part of the visits takes at most.
 const PART_MS_MAX: u64 = 500;
-const VISITS_MS: u64 = BALANCE_MS * 2 / 3;
 
 /// How long one part of the visits takes: it is an operation, and must not time out.
 fn part_ms(plan: &Plan) -> u64 {
@@ -106,9 +105,9 @@ fn part_ms(plan: &Plan) -> u64 {
 }
 
 /// How many parts the visits have. The final reads take place twice: what is judged, the second half of the second time,
-/// begins [`BALANCE_MS`] after the last fault was healed.
+/// begins [`balance_ms`] after the last fault was healed.
 pub(super) fn parts(plan: &Plan) -> u64 {
-    VISITS_MS.div_ceil(part_ms(plan))
+    (balance_ms(plan) * 2 / 3).div_ceil(part_ms(plan))
 }
 
 /// The end: a steady load of visits by one client a node, while the first one looks at what nodes hold; then every customer

@@ -3,7 +3,7 @@
 //! A request records a call of a customer and changes the plan. The promise: each customer is linearizable through every
 //! split and move, and every call is recorded once, also if the request is sent again after the customer has moved; at any
 //! time one node owns a customer, at an epoch that never goes back; a split or move that was interrupted at any step is
-//! brought to an end, or undone, and leaves nothing behind; and after [`BALANCE_MS`] of steady load without faults the load
+//! brought to an end, or undone, and leaves nothing behind; and after [`balance_ms`] of steady load without faults the load
 //! is even. It is skewed on purpose, so that something has to move in every run: most of it is for one region, and within a
 //! region for few customers.
 //!
@@ -34,8 +34,17 @@ pub const ABOUT: &str = "customers by region, in shards that are split and moved
 /// The regions, in alphabetical order. The first is the hot one.
 pub const REGIONS: [&str; 4] = ["r1", "r2", "r3", "r4"];
 
-/// The bound on rebalancing: under a steady load without faults, it is even after so many milliseconds.
-pub const BALANCE_MS: u64 = 9_000;
+/// The bound on rebalancing: under a steady load without faults, it is even after so many milliseconds. With more data nodes
+/// than four there is more to move, one shard after another.
+pub fn balance_ms(plan: &Plan) -> u64 {
+    let data_nodes = plan.all_nodes().saturating_sub(METADATA_NODES) as u64;
+    MS_PER_DATA_NODE * data_nodes.max(4)
+}
+
+/// The share of each data node in [`balance_ms`].
+const MS_PER_DATA_NODE: u64 = 2_250;
+/// The first so many nodes are metadata nodes.
+const METADATA_NODES: usize = 3;
 
 /// An operation.
 #[derive(Clone, Debug, PartialEq)]

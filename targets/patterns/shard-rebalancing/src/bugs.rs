@@ -2,7 +2,7 @@
 
 ordeal_kit::bugs! {
     WriteDropped = "write-dropped-in-handoff":
-        "the target takes a copy that has caught up for whole, without what the source took until it was frozen",
+        "the last round of a copy, what the source took until it was frozen, is not kept",
     TwoOwners = "two-owners-accept":
         "a source that has frozen a shard goes on serving it until it deletes it, while the target serves it already",
     BoundaryLost = "boundary-key-lost":

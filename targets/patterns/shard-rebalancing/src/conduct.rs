@@ -91,19 +91,20 @@ pub(crate) fn is_done(routing: &Routing, change: &Change, reports: &Reports) -> 
         let copy = held(reports, to, change.shard).filter(|record| record.epoch == change.epoch);
         copy.map(|record| record.state)
     };
-    let left = |node: &str| {
+    // A report may be older than an order that was obeyed since, so that it has no record says nothing.
+    let gone = |node: &str| {
         held(reports, node, change.shard)
-            .is_some_and(|record| !matches!(record.state, State::Gone) && record.epoch < shard.epoch)
+            .is_some_and(|record| record.state == State::Gone && record.epoch >= shard.epoch)
     };
     match &change.step {
         Step::Splitting { right } => owns(change.shard) && owns(*right),
         Step::Copying { to } => {
-            matches!(copy(to), Some(State::Incoming { behind, whole }) if whole || behind <= CAUGHT_UP)
+            matches!(copy(to), Some(State::Incoming { behind, whole, .. }) if whole || behind <= CAUGHT_UP)
         }
         Step::Freezing { to } => matches!(copy(to), Some(State::Incoming { whole: true, .. })),
         Step::Activating { .. } => owns(change.shard),
-        Step::Deleting { from } => reports.contains_key(from) && !left(from),
-        Step::Aborting { to } => owns(change.shard) && reports.contains_key(to) && !left(to),
+        Step::Deleting { from } => gone(from),
+        Step::Aborting { to } => owns(change.shard) && gone(to),
     }
 }
 

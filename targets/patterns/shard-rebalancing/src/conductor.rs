@@ -44,7 +44,7 @@ pub(crate) struct Memory {
     stands: Option<Stands>,
     /// When load last changed hands, or the leader began to look.
     unsettled: Option<Instant>,
-    /// The changes that this leader has begun.
+    /// The changes that this leader has begun; only the defect asks.
     begun: HashSet<(ShardId, u64)>,
     proposals: u64,
 }
@@ -119,20 +119,28 @@ pub(crate) async fn conduct(node: Arc<MetadataNode>) {
 impl MetadataNode {
     /// Takes one step, or tells data nodes what is to be done; whether it took a step.
     async fn go_on(self: &Arc<Self>, routing: &Routing) -> bool {
+        if self.is_orphan(routing) {
+            self.tell_all(&[], routing);
+            return false;
+        }
         if let Some((command, step)) = self.next(routing) {
             return self.propose(command, step).await;
         }
-        let nodes = routing.nodes.iter();
-        let mut orders: BTreeMap<String, Vec<Order>> = nodes.map(|node| (node.clone(), Vec::new())).collect();
-        if !self.is_orphan(routing) {
-            for (node, order) in conduct::orders(routing, &self.memory().reports, self.bug) {
-                orders.entry(node).or_default().push(order);
-            }
-        }
-        for (node, orders) in orders {
-            self.tell(&node, orders, routing);
-        }
+        let orders = conduct::orders(routing, &self.memory().reports, self.bug);
+        self.tell_all(&orders, routing);
         false
+    }
+
+    /// Tells each data node its orders, if it is time to.
+    fn tell_all(self: &Arc<Self>, orders: &[(String, Order)], routing: &Routing) {
+        let nodes = routing.nodes.iter();
+        let mut of_node: BTreeMap<&str, Vec<Order>> = nodes.map(|node| (node.as_str(), Vec::new())).collect();
+        for (node, order) in orders {
+            of_node.entry(node).or_default().push(order.clone());
+        }
+        for (node, orders) in of_node {
+            self.tell(node, orders, routing);
+        }
     }
 
     /// What to propose now, and what step that is.
@@ -154,9 +162,6 @@ impl MetadataNode {
         };
         if !matches!(change.step, Step::Splitting { .. }) {
             memory.unsettled = Some(Instant::now());
-        }
-        if self.bug == Some(Bug::Orphaned) && !memory.begun.contains(&(change.shard, change.epoch)) {
-            return None;
         }
         let change = change.clone();
         if conduct::is_done(routing, &change, &memory.reports) {
@@ -201,7 +206,9 @@ impl MetadataNode {
         let request = {
             let mut memory = self.memory();
             memory.proposals += 1;
-            if let Command::Split { shard, epoch, .. } | Command::Move { shard, epoch, .. } = &command {
+            if self.bug == Some(Bug::Orphaned)
+                && let Command::Split { shard, epoch, .. } | Command::Move { shard, epoch, .. } = &command
+            {
                 memory.begun.insert((*shard, *epoch));
             }
             format!("{}-{}", self.life, memory.proposals)

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use crate::bugs::Bug;
 use crate::conduct::Report;
 use crate::customer::{Customer, Receipt};
-use crate::held::{Order, Refusal, State};
+use crate::held::{Mark, Order, Refusal, State};
 use crate::key::Key;
 use crate::messages::{Page, ROWS, RowsOf, Table, Tell};
 use crate::meter::Meter;
@@ -202,21 +202,22 @@ impl DataNode {
         loop {
             let body = encode(&of).map_err(|why| why.to_string())?;
             let page: Result<Page, PeerError> = self.peers.post(source, ROWS, body).await;
-            let Page { rows, next, seq, frozen } = page.map_err(|why| why.to_string())?;
+            let Page { mut rows, next, seq, frozen } = page.map_err(|why| why.to_string())?;
             // What changes while the round goes on comes again in the next one.
             let (seq, frozen) = *first.get_or_insert((seq, frozen));
             behind += rows.len() as u64;
-            let caught_up = self.bug == Some(Bug::WriteDropped) && after > 0;
-            let whole = frozen || caught_up;
-            let mark = next.is_none().then_some((seq, behind, whole));
+            if self.bug == Some(Bug::WriteDropped) && frozen && after > 0 {
+                rows.clear();
+            }
+            let mark = next.is_none().then_some(Mark { seq, behind, whole: frozen });
             let taken = self.store.take(Copied { shard, epoch, rows, mark }).await;
             match taken.map_err(|why| why.to_string())? {
                 false => return Ok(false),
                 true if next.is_none() => {
-                    if whole {
+                    if frozen {
                         steps::done(steps::REST_COPIED, shard);
                     }
-                    return Ok(!whole);
+                    return Ok(!frozen);
                 }
                 true => of.from = next,
             }

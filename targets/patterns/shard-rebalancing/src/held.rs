@@ -5,7 +5,8 @@
 //! - nobody but the node itself ends its ownership: it is frozen, on disk, before the routing names another one, so two
 //!   nodes never own a customer at once, and no clock is needed to be sure of that;
 //! - a node owns a shard only from an epoch that the metadata nodes have committed;
-//! - of a shard that is gone the epoch is kept, so that no late order brings it back.
+//! - of a shard that is gone, or that was to be deleted and never came, the epoch is kept, so that no late order brings it
+//!   back, and that it is gone is seen in a report, not concluded from its absence.
 
 use std::collections::BTreeMap;
 
@@ -24,8 +25,9 @@ pub(crate) enum State {
     Owned,
     /// Not served any more; the target has it, or will get it.
     Frozen,
-    /// A copy in the making. `behind`: how many customers came with the last round, so about how many are lacking.
-    Incoming { behind: u64, whole: bool },
+    /// A copy in the making. `taken`: how many customers have come, in all rounds. `behind`: how many came with the last
+    /// whole round, so about how many are lacking.
+    Incoming { taken: u64, behind: u64, whole: bool },
     /// Not held any more.
     Gone,
 }
@@ -52,6 +54,17 @@ pub(crate) struct Record {
     /// Changes of customers so far; of a copy, those that it has.
     pub(crate) seq: u64,
     pub(crate) state: State,
+}
+
+/// Where a copy stands at the end of a round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    /// The change up to which it goes.
+    pub(crate) seq: u64,
+    /// How many customers the round had.
+    pub(crate) behind: u64,
+    /// There will be no more.
+    pub(crate) whole: bool,
 }
 
 /// What a data node is told to do.
@@ -140,16 +153,19 @@ impl Held {
         }
     }
 
-    /// Notes what came of a copy; false if this node does not make that copy.
-    pub(crate) fn copied(&mut self, shard: ShardId, epoch: u64, seq: u64, behind: u64, whole: bool) -> bool {
+    /// Notes that so many customers of a copy have come, and where it stands if a round ends with them; false if this node
+    /// does not make that copy.
+    pub(crate) fn copied(&mut self, shard: ShardId, epoch: u64, rows: u64, mark: Option<Mark>) -> bool {
         let Some(record) = self.copying(shard, epoch) else { return false };
+        let State::Incoming { taken, behind, whole } = record.state else { return false };
+        let Mark { seq, behind, whole } = mark.unwrap_or(Mark { seq: record.seq, behind, whole });
         record.seq = seq;
-        record.state = State::Incoming { behind, whole };
+        record.state = State::Incoming { taken: taken + rows, behind, whole };
         true
     }
 
     /// The copy of what the shard was at this epoch, if it is in the making.
-    pub(crate) fn copying(&mut self, shard: ShardId, epoch: u64) -> Option<&mut Record> {
+    fn copying(&mut self, shard: ShardId, epoch: u64) -> Option<&mut Record> {
         let record = self.records.get_mut(&shard)?;
         (record.epoch == epoch && matches!(record.state, State::Incoming { .. })).then_some(record)
     }
@@ -199,7 +215,7 @@ impl Held {
             Some(record) if record.state != State::Gone || record.epoch > epoch => Obeyed::default(),
             _ if self.holds_any_of(range) => Obeyed::default(),
             _ => {
-                let state = State::Incoming { behind: u64::MAX, whole: false };
+                let state = State::Incoming { taken: 0, behind: u64::MAX, whole: false };
                 self.records.insert(shard, Record { range: range.clone(), epoch, seq: 0, state });
                 let delete = Some(range.clone());
                 Obeyed { changed: true, step: Some((steps::COPY_BEGUN, shard)), delete }
@@ -236,11 +252,16 @@ impl Held {
     }
 
     fn delete(&mut self, shard: ShardId, epoch: u64) -> Obeyed {
-        let left = |record: &&mut Record| {
-            matches!(record.state, State::Frozen | State::Incoming { .. }) && record.epoch < epoch
-        };
-        let Some(record) = self.records.get_mut(&shard).filter(left) else { return Obeyed::default() };
+        // Also of what never came a record is kept: it may still be on its way.
+        let never = Record { range: Range::default(), epoch: 0, seq: 0, state: State::Gone };
+        let record = self.records.entry(shard).or_insert(never);
+        if record.state == State::Owned || record.epoch >= epoch {
+            return Obeyed::default();
+        }
         record.epoch = epoch;
+        if record.state == State::Gone {
+            return Obeyed { changed: true, ..Obeyed::default() };
+        }
         record.state = State::Gone;
         let delete = Some(std::mem::take(&mut record.range));
         Obeyed { changed: true, step: Some((steps::DELETED, shard)), delete }

@@ -18,8 +18,8 @@ pub(crate) const ROWS: &str = "/internal/rows";
 /// Any node to a metadata node: [`Ask`] → `Result<serde_json::Value, Failure>`.
 pub(crate) const ASK: &str = "/internal/ask";
 
-/// The longest message.
-pub(crate) const MESSAGE_BYTES_MAX: usize = 8 << 20;
+/// The longest message: a page of customers that ends with the largest there can be.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
 /// What a data node is told.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

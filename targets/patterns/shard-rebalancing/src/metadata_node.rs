@@ -54,8 +54,16 @@ impl MetadataNode {
                 if place.is_none_or(|place| place < self.metadata) {
                     return Err(ApiError::malformed(format!("{node} is no data node among --peers")));
                 }
-                self.core.propose(&format!("join-{request_id}"), &Command::Join { node }).await?;
-                json(&self.table().await?)
+                // Before there are shards a join would have no effect, and a retry would be taken for done.
+                self.table().await?;
+                let join = Command::Join { node: node.clone() };
+                self.core.propose(&format!("join-{request_id}"), &join).await?;
+                // The node is in by now, though nobody may be able to say so.
+                let table = self.table().await.map_err(|why| ApiError::maybe_done(why.reason))?;
+                match table.nodes.contains(&node) {
+                    true => json(&table),
+                    false => Err(ApiError::conflict("this request id was used for another node")),
+                }
             }
         }
     }

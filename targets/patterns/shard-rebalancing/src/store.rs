@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::bugs::Bug;
 use crate::customer::{Customer, Receipt, Row, Update};
-use crate::held::{Held, Obeyed, Order, Refusal, State};
+use crate::held::{Held, Mark, Obeyed, Order, Refusal, State};
 use crate::key::Key;
 use crate::messages::{Page, RowsOf};
 use crate::routing::ShardId;
@@ -63,9 +63,8 @@ pub(crate) struct Copied {
     /// Since when the source owns the shard.
     pub(crate) epoch: u64,
     pub(crate) rows: Vec<Row>,
-    /// Where the copy stands with these rows, if they end a round: the change up to which it goes, how many rows the round
-    /// had, whether there will be no more.
-    pub(crate) mark: Option<(u64, u64, bool)>,
+    /// Where the copy stands with these rows, if they end a round.
+    pub(crate) mark: Option<Mark>,
 }
 
 type Answer<T> = oneshot::Sender<T>;
@@ -220,14 +219,11 @@ fn obey(tables: &mut Writing<'_>, held: &mut Held, orders: &[Order]) -> Result<V
 
 fn take(tables: &mut Writing<'_>, held: &mut Held, copied: Copied) -> Result<bool, StoreError> {
     let Copied { shard, epoch, rows, mark } = copied;
-    if held.copying(shard, epoch).is_none() {
+    if !held.copied(shard, epoch, rows.len() as u64, mark) {
         return Ok(false);
     }
     for row in rows {
         tables.put_row(row)?;
-    }
-    if let Some((seq, behind, whole)) = mark {
-        held.copied(shard, epoch, seq, behind, whole);
     }
     Ok(true)
 }

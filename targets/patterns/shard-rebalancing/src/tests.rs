@@ -167,7 +167,9 @@ fn the_contract_names_what_the_node_serves() {
     for status in ["200", "307", "400", "409", "413", "421", "429", "500", "503", "504"] {
         assert!(contract.contains(&format!("\"{status}\":")), "{status} is not in the contract");
     }
-    for state in [held::State::Owned, held::State::Frozen, held::State::Incoming { behind: 0, whole: true }] {
+    for state in
+        [held::State::Owned, held::State::Frozen, held::State::Incoming { taken: 0, behind: 0, whole: true }]
+    {
         assert!(contract.contains(state.name().unwrap()));
     }
 }

@@ -118,7 +118,7 @@ fn done() -> Value {
 }
 
 fn found() -> Value {
-    json!({"node": "n4", "shard": 3, "epoch": 7, "plan": "p5", "balance": -9, "calls": [4, 5]})
+    json!({"node": "n4", "shard": 3, "epoch": 7, "version": 2, "plan": "p5", "balance": -9, "calls": [4, 5]})
 }
 
 #[tokio::test]

@@ -1,15 +1,16 @@
 //! The load is even at the end, because something was moved.
 //!
 //! What is judged are the visits of the final reads: a steady load, without faults, by clients that count who serves them.
-//! In the second half of them no data node serves more than [`MAX_TO_MEAN`] times the mean (`uneven-load`). A run in which
-//! no customer changed its node has shown nothing.
+//! In the second half of them no data node serves more than [`MAX_TO_MEAN`] times the mean (`uneven-load`). Uneven load says
+//! nothing if one customer alone is more than that, or if an owner still changed meanwhile. A run in which no customer
+//! changed its node has shown nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ordeal_checkers::Phases;
 use ordeal_core::{Checker, Finding, History, Operation, judge_operations};
 
-use super::super::answers::Visited;
+use super::super::answers::{Routing, Visited, in_order};
 use super::Answers;
 use crate::report::{Report, anomaly_of, result};
 
@@ -62,6 +63,7 @@ impl Balance {
                 *served.entry(node).or_default() += count;
             }
         }
+        let wanted = most_wanted(&visits);
         let total: u64 = served.values().sum();
         let mean = total as f64 / served.len().max(1) as f64;
         let (hot, most) = served.iter().max_by_key(|(_, count)| **count).map_or(("?", 0), |(n, c)| (*n, *c));
@@ -70,6 +72,10 @@ impl Balance {
         let judged = format!("{moved} customers moved; visits at the end: {}", listed.join(", "));
         if total == 0 || unserved as f64 > UNSERVED_MAX * (total + unserved) as f64 {
             report.undecided(format!("{unserved} of {} visits at the end were not served", total + unserved));
+        } else if ratio > MAX_TO_MEAN && wanted * served.len() as f64 > MAX_TO_MEAN {
+            report.undecided(format!("one customer alone is {wanted:.2} of the load, which cannot be even"));
+        } else if ratio > MAX_TO_MEAN && still_moving(&answers, &visits) {
+            report.undecided(format!("{hot} serves {ratio:.2} times the mean, and something still moved"));
         } else if ratio > MAX_TO_MEAN {
             let shown: Vec<&Operation<'_>> = visits.last().map(|(_, op)| *op).into_iter().collect();
             let message = format!("{hot} serves {ratio:.2} times the mean: {}.", listed.join(", "));
@@ -77,6 +83,36 @@ impl Balance {
         }
         report.finding(NAME, judged, moved == 0).with("max_to_mean", ratio).with("customers_moved", moved)
     }
+}
+
+/// The share of the visits that are of one customer, the one with the most.
+fn most_wanted(visits: &[(Visited, &Operation<'_>)]) -> f64 {
+    let mut asked: BTreeMap<&str, usize> = BTreeMap::new();
+    for customer in visits.iter().filter_map(|(_, op)| op.input()[1].as_array()).flatten() {
+        *asked.entry(customer.as_str().unwrap_or_default()).or_default() += 1;
+    }
+    let all: usize = asked.values().sum();
+    asked.values().max().map_or(0.0, |most| *most as f64 / all as f64)
+}
+
+/// Whether a customer's owner changed between the routings that were told during these visits.
+fn still_moving(answers: &Answers<'_>, visits: &[(Visited, &Operation<'_>)]) -> bool {
+    let Some(begin) = visits.iter().map(|(_, op)| op.call).min() else { return false };
+    let end = visits.iter().map(|(_, op)| op.ret).max().unwrap_or(begin);
+    let during = |op: &Operation<'_>| begin <= op.call && op.call <= end;
+    let mut told: Vec<_> = answers.routings.iter().filter(|(_, op)| during(op)).collect();
+    told.sort_by_key(|(_, op)| op.ret);
+    let changed = |before: &Routing, after: &Routing| {
+        after.shards.iter().any(|shard| owner(before, shard.from.as_deref()) != Some(&*shard.node))
+    };
+    told.windows(2).any(|pair| changed(&pair[0].0, &pair[1].0))
+}
+
+/// Who owns the customers from this one on.
+fn owner<'r>(routing: &'r Routing, from: Option<&str>) -> Option<&'r str> {
+    let begun =
+        routing.shards.iter().filter(|shard| shard.from.as_deref().map(in_order) <= from.map(in_order));
+    begun.max_by_key(|shard| shard.from.as_deref().map(in_order)).map(|shard| &*shard.node)
 }
 
 /// How many customers were served by more than one node.

@@ -109,5 +109,25 @@ impl<'a> Answers<'a> {
     }
 }
 
+/// Something of an epoch, and the operation that it was answered to.
+type AtEpoch<'a, T> = (u64, T, &'a Operation<'a>);
+
+/// Each answer of an epoch that was over when it was asked for, behind the newest one that somebody had by then.
+fn went_back<'a, T: Copy>(mut asked: Vec<AtEpoch<'a, T>>) -> Vec<(AtEpoch<'a, T>, AtEpoch<'a, T>)> {
+    let mut ended = asked.clone();
+    ended.sort_by_key(|(_, _, op)| op.ret);
+    asked.sort_by_key(|(_, _, op)| op.call);
+    let mut ended = ended.into_iter().peekable();
+    let mut newest: Option<AtEpoch<'a, T>> = None;
+    let mut found = Vec::new();
+    for answer in asked {
+        while let Some(before) = ended.next_if(|(_, _, before)| before.ret < answer.2.call) {
+            newest = newest.filter(|newest| newest.0 >= before.0).or(Some(before));
+        }
+        found.extend(newest.filter(|newest| newest.0 > answer.0).map(|newest| (newest, answer)));
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests;

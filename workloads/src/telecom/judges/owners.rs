@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ordeal_core::{Anomaly, Checker, Finding, History, Operation, judge_operations};
+use ordeal_core::{Checker, Finding, History, Operation, judge_operations};
 
 use super::super::answers::By;
-use super::Answers;
+use super::{Answers, went_back};
 use crate::report::{Report, anomaly_of, which};
 
 /// The judge.
@@ -43,34 +43,21 @@ fn judge(operations: &[Operation<'_>]) -> Finding {
     }
     let answered: usize = by_customer.values().map(Vec::len).sum();
     for (customer, served) in by_customer {
-        anomalies.extend(went_back(customer, served));
-    }
-    let judged = format!("{answered} answers, of {} shards and epochs", owners.len());
-    Report::of(anomalies, &answers.unread).finding(NAME, judged, answered == 0)
-}
-
-/// The first answer at an epoch that was over when it was asked for.
-fn went_back(customer: &str, mut served: Vec<(&By, &Operation<'_>)>) -> Option<Anomaly> {
-    let mut ended = served.clone();
-    ended.sort_by_key(|(_, op)| op.ret);
-    served.sort_by_key(|(_, op)| op.call);
-    let mut ended = ended.into_iter().peekable();
-    let mut newest: Option<(&By, &Operation<'_>)> = None;
-    for (by, op) in served {
-        while let Some(before) = ended.next_if(|(_, before)| before.ret < op.call) {
-            newest = newest.filter(|(newest, _)| newest.epoch >= before.0.epoch).or(Some(before));
-        }
-        if let Some((newer, earlier)) = newest.filter(|(newest, _)| newest.epoch > by.epoch) {
-            let before = format!("at epoch {} by {}", newer.epoch, newer.node);
+        let served = served.into_iter().map(|(by, op)| (by.epoch, by, op)).collect();
+        // The first one of a customer is enough.
+        if let Some(((_, newer, earlier), (_, by, op))) = went_back(served).into_iter().next() {
             let message = format!(
-                "{} is served at epoch {} by {}, after {} was {before}.",
+                "{} is served at epoch {} by {}, after {} was at epoch {} by {}.",
                 which(op),
                 by.epoch,
                 by.node,
-                which(earlier)
+                which(earlier),
+                newer.epoch,
+                newer.node
             );
-            return Some(anomaly_of("old-epoch-served", Some(customer), message, &[earlier, op]));
+            anomalies.push(anomaly_of("old-epoch-served", Some(customer), message, &[earlier, op]));
         }
     }
-    None
+    let judged = format!("{answered} answers, of {} shards and epochs", owners.len());
+    Report::of(anomalies, &answers.unread).finding(NAME, judged, answered == 0)
 }

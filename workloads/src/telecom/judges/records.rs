@@ -2,7 +2,8 @@
 //!
 //! - No customer has a call twice (`call-recorded-twice`), or one that nobody can have asked for by then (`unasked-call`).
 //! - Whoever reads after a call was acknowledged sees it (`lost-call`).
-//! - The balance is what the calls cost, the plan that of the last one (`wrong-record`).
+//! - The balance is what the calls cost, the plan that of the last one, and the version how many there are; whoever recorded a
+//!   call is told what they were just after it (`wrong-record`).
 //! - A request that is sent again is answered like the first time (`retry-done-again`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -58,6 +59,13 @@ fn judge(operations: &[Operation<'_>]) -> Finding {
             anomaly.into_iter().for_each(|anomaly| report.add(anomaly));
         }
     }
+    let longest = longest(&answers);
+    for (customer, done, op) in &answers.puts {
+        let read = longest.get(customer).copied();
+        wrong_receipt(customer, done, op, read, &requests)
+            .into_iter()
+            .for_each(|anomaly| report.add(anomaly));
+    }
     retries(&answers).into_iter().for_each(|anomaly| report.add(anomaly));
     let calls: usize = acknowledged.values().map(Vec::len).sum();
     let judged = format!("{calls} calls acknowledged, {} reads of customers", answers.reads.len());
@@ -107,11 +115,48 @@ fn wrong<'r, 'a: 'r>(
     // Calls that nobody knows are told of as such.
     let balance = costs?.iter().fold(0_i64, |sum, cost| sum.saturating_sub_unsigned(*cost));
     let plan = read.calls.last().map(|call| plan_of(*call));
-    if balance == read.balance && plan == read.plan {
+    if balance == read.balance && plan == read.plan && read.version == read.calls.len() as u64 {
         return None;
     }
-    let is = format!("balance {} and plan {:?}", read.balance, read.plan);
-    let message = format!("{} finds {is}, but the calls come to {balance} and {plan:?}.", which(op));
+    let is = format!("balance {}, plan {:?} and version {}", read.balance, read.plan, read.version);
+    let calls = read.calls.len();
+    let message = format!("{} finds {is}, but {calls} calls come to {balance} and {plan:?}.", which(op));
+    Some(anomaly_of("wrong-record", Some(customer), message, &[op]))
+}
+
+/// The read of each customer that has the most calls.
+fn longest<'r>(answers: &'r Answers<'_>) -> HashMap<&'r str, &'r Customer> {
+    let mut longest: HashMap<&str, &Customer> = HashMap::new();
+    for (customer, read, _) in &answers.reads {
+        let known = longest.entry(customer).or_insert(read);
+        if known.calls.len() < read.calls.len() {
+            *known = read;
+        }
+    }
+    longest
+}
+
+/// Whether who recorded a call was told another plan than the one asked for, or another balance than a read shows the customer
+/// to have had just after it. That calls are not in the same place everywhere is for other judges.
+fn wrong_receipt(
+    customer: &str,
+    done: &Done,
+    op: &Operation<'_>,
+    read: Option<&Customer>,
+    requests: &HashMap<u64, Request<'_>>,
+) -> Option<Anomaly> {
+    let (request, _) = asked(op)?;
+    let calls = read.and_then(|read| read.calls.get(..usize::try_from(done.version).ok()?));
+    let calls = calls.filter(|calls| calls.last() == Some(&request));
+    let costs = calls.and_then(|calls| calls.iter().map(|call| Some(requests.get(call)?.cost)).collect());
+    let balance =
+        costs.map(|costs: Vec<u64>| costs.iter().fold(0_i64, |sum, c| sum.saturating_sub_unsigned(*c)));
+    let plan = plan_of(request);
+    if done.plan == plan && balance.is_none_or(|balance| balance == done.balance) {
+        return None;
+    }
+    let is = format!("balance {} and plan {:?}", done.balance, done.plan);
+    let message = format!("{} is told {is}; the calls up to it come to {balance:?} and {plan:?}.", which(op));
     Some(anomaly_of("wrong-record", Some(customer), message, &[op]))
 }
 

@@ -4,7 +4,7 @@
 use ordeal_core::{Anomaly, Checker, Finding, History, Operation, judge_operations};
 
 use super::super::answers::{Routing, in_order};
-use super::Answers;
+use super::{Answers, went_back};
 use crate::report::{Report, anomaly_of, which};
 
 /// The judge.
@@ -27,7 +27,12 @@ fn judge(operations: &[Operation<'_>]) -> Finding {
     let answers = Answers::of(operations);
     let mut anomalies: Vec<Anomaly> =
         answers.routings.iter().filter_map(|(routing, op)| uncovered(routing, op)).collect();
-    anomalies.extend(went_back(&answers.routings));
+    let told = answers.routings.iter().map(|(routing, op)| (routing.epoch, (), *op)).collect();
+    for ((newer, (), earlier), (epoch, (), op)) in went_back(told) {
+        let message =
+            format!("{} is told epoch {epoch}, after {} was told {newer}.", which(op), which(earlier));
+        anomalies.push(anomaly_of("routing-went-back", None, message, &[earlier, op]));
+    }
     let epochs = answers.routings.iter().map(|(routing, _)| routing.epoch);
     let last = epochs.max().unwrap_or(0);
     let judged = format!("{} tables, the last one of epoch {last}", answers.routings.len());
@@ -43,8 +48,10 @@ fn uncovered(routing: &Routing, op: &Operation<'_>) -> Option<Anomaly> {
         let message = format!("{}: {what} at epoch {}.", which(op), routing.epoch);
         Some(anomaly_of(name, None, message, &[op]))
     };
-    let ends = (shards.first()?, shards.last()?);
-    if ends.0.from.is_some() || ends.1.to.is_some() {
+    let (Some(first), Some(last)) = (shards.first(), shards.last()) else {
+        return tell("customers-without-owner", "there are no shards".to_owned());
+    };
+    if first.from.is_some() || last.to.is_some() {
         return tell("customers-without-owner", "the shards do not reach both ends".to_owned());
     }
     let mut pairs = shards.windows(2).filter(|pair| pair[0].to != pair[1].from);
@@ -58,25 +65,4 @@ fn uncovered(routing: &Routing, op: &Operation<'_>) -> Option<Anomaly> {
         _ => false,
     };
     tell(if gap { "customers-without-owner" } else { "customers-with-two-owners" }, between)
-}
-
-fn went_back(routings: &[(Routing, &Operation<'_>)]) -> Vec<Anomaly> {
-    let mut asked: Vec<_> = routings.iter().map(|(routing, op)| (routing.epoch, *op)).collect();
-    let mut told = asked.clone();
-    asked.sort_by_key(|(_, op)| op.call);
-    told.sort_by_key(|(_, op)| op.ret);
-    let mut told = told.into_iter().peekable();
-    let mut newest: Option<(u64, &Operation<'_>)> = None;
-    let mut anomalies = Vec::new();
-    for (epoch, op) in asked {
-        while let Some(before) = told.next_if(|(_, before)| before.ret < op.call) {
-            newest = newest.filter(|newest| newest.0 >= before.0).or(Some(before));
-        }
-        if let Some((newer, earlier)) = newest.filter(|newest| newest.0 > epoch) {
-            let message =
-                format!("{} is told epoch {epoch}, after {} was told {newer}.", which(op), which(earlier));
-            anomalies.push(anomaly_of("routing-went-back", None, message, &[earlier, op]));
-        }
-    }
-    anomalies
 }

@@ -53,7 +53,8 @@ fn put(from: u64, request: u64, version: u64, by: Value) -> Line {
 
 fn read(from: u64, calls: &[u64], by: Value) -> Line {
     let plan = calls.last().map(|call| format!("p{call}"));
-    let customer = json!({"plan": plan, "balance": -10 * calls.len() as i64, "calls": calls});
+    let customer =
+        json!({"version": calls.len(), "plan": plan, "balance": -10 * calls.len() as i64, "calls": calls});
     (from, "read", A, Value::Null, from, "ok", with(by, &customer))
 }
 
@@ -95,6 +96,14 @@ fn every_call_is_recorded_once_and_adds_up() {
     let mut wrong = read(60, &[1, 2], by("d2", 2));
     wrong.6["balance"] = json!(-10);
     assert_eq!(judge(&Records, &and(wrong)), found("wrong-record"));
+    let mut miscounted = read(60, &[1, 2], by("d2", 2));
+    miscounted.6["version"] = json!(3);
+    assert_eq!(judge(&Records, &and(miscounted)), found("wrong-record"));
+    for (field, told) in [("balance", json!(-10)), ("plan", json!("p1"))] {
+        let mut mistold = life();
+        mistold[3].6[field] = told;
+        assert_eq!(judge(&Records, &mistold), found("wrong-record"), "of a call");
+    }
     let again = called("put-again", put(60, 1, 3, by("d2", 2)));
     assert_eq!(judge(&Records, &and(again)), found("retry-done-again"));
     let mut unreadable = read(60, &[], by("d2", 2));
@@ -145,6 +154,7 @@ fn the_routing_has_everybody_once_and_does_not_go_back() {
     let back = [routing(0, 5, &halves()), routing(10, 4, &halves())];
     assert_eq!(judge(&Routings, &back), found("routing-went-back"));
     let with = |shards: Vec<Value>| judge(&Routings, &[routing(0, 4, &shards)]);
+    assert_eq!(with(Vec::new()), found("customers-without-owner"));
     let gap = vec![shard(1, None, Some("r2/-"), "d1"), shard(2, Some("r2/a"), None, "d2")];
     assert_eq!(with(gap), found("customers-without-owner"));
     assert_eq!(with(vec![shard(1, None, Some("r2/-"), "d1")]), found("customers-without-owner"));
@@ -172,6 +182,17 @@ fn the_load_is_even_at_the_end_and_something_moved() {
         let uneven = [early(), vec![late(served, 0)]].concat();
         assert_eq!(judge_parts(&run(uneven)), found("uneven-load"));
     }
+    // Something moves while the visits are judged.
+    let moved = vec![shard(2, Some("r2/-"), None, "d1"), shard(1, None, Some("r2/-"), "d1")];
+    let uneven =
+        || [early(), vec![late(json!({"d1": 20}), 0), visit(23_000, 3, &json!({"d1": 20}), 0)]].concat();
+    let told = |second: &[Value]| vec![routing(22_100, 4, &halves()), routing(22_200, 5, second)];
+    assert_eq!(judge_parts(&[run(uneven()), told(&moved)].concat()).0, Verdict::Unknown);
+    assert_eq!(judge_parts(&[run(uneven()), told(&halves())].concat()), found("uneven-load"));
+    // One customer alone is more than can be even.
+    let mut one = late(json!({"d1": 20}), 0);
+    one.3 = json!([2, ["r1/a", "r1/a", "r1/b"]]);
+    assert_eq!(judge_parts(&run([early(), vec![one]].concat())).0, Verdict::Unknown);
     for visits in [early(), vec![late(json!({"d1": 20}), 5)]] {
         assert_eq!(judge_parts(&run(visits)).0, Verdict::Unknown, "there is not enough to go by");
     }
@@ -189,24 +210,33 @@ fn load(from: u64, d1: Vec<Value>, d2: Vec<Value>, age_ms: Option<u64>) -> Line 
 
 #[test]
 fn nothing_is_left_of_what_was_interrupted() {
-    let run = |looks: Vec<Line>| judge(&Leftovers, &[vec![routing(11_000, 4, &halves())], looks].concat());
+    let told = || vec![routing(15_500, 4, &halves())];
+    let read_at_end = || vec![called("final-read", read(30_000, &[], by("d1", 1)))];
+    let run = |looks: Vec<Line>| judge(&Leftovers, &[told(), looks, read_at_end()].concat());
     let clean = |from| load(from, vec![held(1, "owned")], vec![held(2, "owned")], Some(1));
     let moving =
         |from| load(from, vec![held(1, "owned")], vec![held(2, "owned"), held(1, "incoming")], Some(1));
     let orphan = |from| load(from, vec![held(1, "frozen")], vec![held(2, "owned")], Some(1));
-    assert_eq!(run(vec![clean(12_000), clean(18_000)]), VALID);
-    assert_eq!(run(vec![moving(12_000), clean(15_000), moving(18_000)]), VALID, "something moves");
-    assert_eq!(run(vec![moving(12_000), moving(18_000)]), found("leftover-copy"));
-    let (verdict, names) = run(vec![orphan(12_000), orphan(18_000)]);
+    assert_eq!(run(vec![clean(16_000), clean(22_000)]), VALID);
+    assert_eq!(run(vec![moving(16_000), clean(19_000), moving(22_000)]), VALID, "something moves");
+    assert_eq!(run(vec![moving(16_000), moving(22_000)]), found("leftover-copy"));
+    let goes_late = vec![moving(16_000), moving(22_000), clean(23_000)];
+    assert_eq!(run(goes_late), found("leftover-copy"), "it took too long");
+    let (verdict, names) = run(vec![orphan(16_000), orphan(22_000)]);
     assert_eq!((verdict, names.contains(&"orphan-shard".to_owned())), (Verdict::Invalid, true));
-    assert_eq!(run(vec![orphan(12_000), orphan(14_000)]).0, Verdict::Unknown, "not long enough");
+    assert_eq!(run(vec![orphan(16_000), orphan(18_500)]).0, Verdict::Unknown, "not long enough");
     let unheard = |from| load(from, vec![held(1, "owned")], vec![], Some(5_000));
-    assert_eq!(run(vec![unheard(12_000), unheard(18_000)]).0, Verdict::Unknown);
+    assert_eq!(run(vec![unheard(16_000), unheard(22_000)]).0, Verdict::Unknown);
     let unread = (9, "final-read", A, Value::Null, 21_000, "ok", Value::Null);
-    let lines = vec![clean(12_000), clean(18_000), unread.clone()];
-    assert_eq!(run(lines.clone()), found("customer-unreachable"));
+    let lines = [told(), vec![clean(16_000), clean(22_000), unread]].concat();
+    assert_eq!(judge(&Leftovers, &lines), found("customer-unreachable"));
     let then = called("final-read", read(21_010, &[], by("d1", 1)));
-    assert_eq!(run([lines, vec![then]].concat()), VALID, "somebody was answered");
+    assert_eq!(judge(&Leftovers, &[lines, vec![then]].concat()), VALID, "somebody was answered");
+    let nobody = [told(), vec![clean(16_000), clean(22_000)]].concat();
+    assert_eq!(judge(&Leftovers, &nobody).0, Verdict::Unknown, "nobody was asked for in the end");
+    let mut other = read(30, &[], by("d2", 1));
+    other.2 = Some("r2/b");
+    assert_eq!(run(vec![clean(16_000), clean(22_000), other]).0, Verdict::Unknown, "r2/b was not");
 }
 
 #[test]

@@ -15,6 +15,10 @@ fn copy(epoch: u64) -> Order {
     Order::Copy { shard: 1, range: Range::default(), epoch, source: "d1".to_owned() }
 }
 
+fn whole(seq: u64) -> Option<Mark> {
+    Some(Mark { seq, behind: 0, whole: true })
+}
+
 fn serves(held: &Held, epoch: Option<u64>, bug: Option<Bug>) -> Result<u64, Refusal> {
     held.serving(&key("r1/a"), epoch, bug).map(|(_, record)| record.epoch)
 }
@@ -46,7 +50,7 @@ fn a_copy_is_owned_when_it_is_whole_and_not_before() {
     assert_eq!(held.obey(&copy(1)), Obeyed::default(), "it is being made");
     let activate = Order::Activate { shard: 1, copied: 1, epoch: 2 };
     assert!(!held.obey(&activate).changed);
-    assert!(held.copied(1, 1, 7, 0, true) && !held.copied(1, 2, 8, 0, true));
+    assert!(held.copied(1, 1, 3, whole(7)) && !held.copied(1, 2, 3, whole(8)));
     assert!(held.obey(&activate).changed && !held.obey(&activate).changed);
     assert_eq!((serves(&held, None, None), held.records[&1].seq), (Ok(2), 7));
     assert!(held.obey(&Order::Freeze { shard: 1, epoch: 2 }).changed);
@@ -72,6 +76,28 @@ fn what_is_gone_is_not_brought_back_by_late_orders() {
     }
     assert_eq!(serves(&held, None, None), Err(Refusal::Elsewhere));
     assert!(held.obey(&copy(2)).changed, "it may come back at a later epoch");
+}
+
+#[test]
+fn what_was_to_be_deleted_and_never_came_does_not_come_any_more() {
+    let mut held = Held::default();
+    let deleted = held.obey(&Order::Delete { shard: 1, epoch: 2 });
+    assert_eq!(deleted, Obeyed { changed: true, ..Obeyed::default() });
+    assert_eq!((held.records[&1].state, held.records[&1].epoch), (State::Gone, 2));
+    assert_eq!(held.obey(&copy(1)), Obeyed::default(), "late");
+    assert!(held.obey(&Order::Delete { shard: 1, epoch: 4 }).changed);
+    assert_eq!(held.obey(&copy(3)), Obeyed::default(), "late");
+    assert!(held.obey(&copy(4)).changed, "the next move of it begins at the epoch at which it is another's");
+}
+
+#[test]
+fn every_page_of_a_copy_is_progress() {
+    let mut held = Held::default();
+    held.obey(&copy(1));
+    let before = held.clone();
+    assert!(held.copied(1, 1, 32, None) && held != before);
+    let State::Incoming { taken, behind, whole } = held.records[&1].state else { panic!("{held:?}") };
+    assert_eq!((taken, behind, whole, held.records[&1].seq), (32, u64::MAX, false, 0));
 }
 
 #[test]

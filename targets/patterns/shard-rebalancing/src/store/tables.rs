@@ -1,5 +1,7 @@
 //! The tables of the store, and how rows are read and written.
 
+use std::ops::ControlFlow;
+
 use ordeal_kit::store::{StoreError, database_error, parsed};
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
@@ -18,8 +20,10 @@ const CUSTOMERS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new
 /// Region, id, request id → [`Receipt`] as JSON.
 const RECEIPTS: TableDefinition<'_, (&str, &str, &str), &[u8]> = TableDefinition::new("receipts");
 
-/// Rows in one page.
+/// Rows in one page; and when a page is full before that, in bytes on disk. With a last row of the largest size, some 12 MB,
+/// it still fits a message.
 const PAGE_ROWS: usize = 32;
+const PAGE_BYTES: usize = 1 << 20;
 
 /// A customer, and the shard's change that was its newest.
 #[derive(Default, Serialize, Deserialize)]
@@ -37,41 +41,41 @@ fn begin(from: Option<&Key>) -> (&str, &str) {
     from.map_or(("", ""), |key| (key.region.as_str(), key.id.as_str()))
 }
 
-/// The customers of a range, each as it is read by `read`.
-fn customers_of<T>(
+/// Goes through the customers of a range, and what is stored of each, in order, for as long as `take` says so.
+fn each_of(
     table: &impl ReadableTable<(&'static str, &'static str), &'static [u8]>,
     range: &Range,
-    read: impl Fn(&[u8]) -> serde_json::Result<T>,
-) -> Result<Vec<(Key, T)>, StoreError> {
-    let mut customers = Vec::new();
+    mut take: impl FnMut(Key, &[u8]) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
     for row in table.range(begin(range.from.as_ref())..).map_err(database_error)? {
         let (key, stored) = row.map_err(database_error)?;
         let (region, id) = key.value();
         // Only ids are ever stored, so a row that is none is damage.
         let key: Key = serde_json::from_value(format!("{region}/{id}").into())?;
-        if !range.contains(&key) {
+        if !range.contains(&key) || take(key, stored.value())?.is_break() {
             break;
         }
-        customers.push((key, read(stored.value())?));
     }
-    Ok(customers)
+    Ok(())
 }
 
+/// The receipts of a customer, by request, and how many bytes they are.
 fn receipts_of(
     table: &impl ReadableTable<(&'static str, &'static str, &'static str), &'static [u8]>,
     of: &Key,
-) -> Result<Vec<(String, Receipt)>, StoreError> {
+) -> Result<(Vec<(String, Receipt)>, usize), StoreError> {
     let (region, id) = begin(Some(of));
-    let mut receipts = Vec::new();
+    let (mut receipts, mut bytes) = (Vec::new(), 0);
     for row in table.range((region, id, "")..).map_err(database_error)? {
         let (key, receipt) = row.map_err(database_error)?;
         let (its_region, its_id, request) = key.value();
         if (its_region, its_id) != (region, id) {
             break;
         }
+        bytes += request.len() + receipt.value().len();
         receipts.push((request.to_owned(), serde_json::from_slice(receipt.value())?));
     }
-    Ok(receipts)
+    Ok((receipts, bytes))
 }
 
 /// One moment of the store.
@@ -89,7 +93,12 @@ impl Reading {
 
     pub(super) fn count(&self, range: &Range) -> Result<u64, StoreError> {
         let table = self.0.open_table(CUSTOMERS).map_err(database_error)?;
-        Ok(customers_of(&table, range, |_| Ok(()))?.len() as u64)
+        let mut count = 0;
+        each_of(&table, range, |_, _| {
+            count += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(count)
     }
 
     pub(super) fn page(&self, of: &RowsOf, bug: Option<Bug>) -> Result<Option<Page>, StoreError> {
@@ -102,22 +111,24 @@ impl Reading {
             range.from = Some(from.clone());
         }
         let mut page = Page { rows: Vec::new(), next: None, seq: record.seq, frozen };
-        let customers = customers_of(&table, &range, |row| serde_json::from_slice::<Stored>(row))?;
-        for (key, Stored { seq, customer }) in customers {
-            if seq <= of.after || (bug == Some(Bug::BoundaryLost) && record.range.from.as_ref() == Some(&key))
-            {
-                continue;
-            }
-            if page.rows.len() == PAGE_ROWS {
+        let mut bytes = 0;
+        each_of(&table, &range, |key, stored| {
+            if page.rows.len() == PAGE_ROWS || bytes >= PAGE_BYTES {
                 page.next = Some(key);
-                break;
+                return Ok(ControlFlow::Break(()));
             }
-            let receipts = match bug {
-                Some(Bug::RequestsNotMoved) => Vec::new(),
-                _ => receipts_of(&receipts, &key)?,
-            };
-            page.rows.push(Row { key, seq, customer, receipts });
-        }
+            let Stored { seq, customer } = serde_json::from_slice(stored)?;
+            let lost = bug == Some(Bug::BoundaryLost) && record.range.from.as_ref() == Some(&key);
+            if seq > of.after && !lost {
+                let (receipts, more) = match bug {
+                    Some(Bug::RequestsNotMoved) => (Vec::new(), 0),
+                    _ => receipts_of(&receipts, &key)?,
+                };
+                bytes += stored.len() + more;
+                page.rows.push(Row { key, seq, customer, receipts });
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
         Ok(Some(page))
     }
 }
@@ -182,9 +193,14 @@ impl<'t> Writing<'t> {
 
     /// Deletes the customers of a range, and what belongs to them.
     pub(super) fn delete(&mut self, range: &Range) -> Result<(), StoreError> {
-        for (key, ()) in customers_of(&self.customers, range, |_| Ok(()))? {
+        let mut customers = Vec::new();
+        each_of(&self.customers, range, |key, _| {
+            customers.push(key);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for key in customers {
             let (region, id) = begin(Some(&key));
-            for (request, _) in receipts_of(&self.receipts, &key)? {
+            for (request, _) in receipts_of(&self.receipts, &key)?.0 {
                 self.receipts.remove((region, id, &*request)).map_err(database_error)?;
             }
             self.customers.remove((region, id)).map_err(database_error)?;

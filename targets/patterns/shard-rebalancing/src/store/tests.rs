@@ -51,7 +51,11 @@ impl Open {
         let mut pages = 0;
         loop {
             let page = self.store().page(&of).unwrap().unwrap();
-            let mark = page.next.is_none().then_some((page.seq, page.rows.len() as u64, page.frozen));
+            let mark = page.next.is_none().then_some(Mark {
+                seq: page.seq,
+                behind: page.rows.len() as u64,
+                whole: page.frozen,
+            });
             pages += 1;
             let copied = Copied { shard: 1, epoch: 1, rows: page.rows, mark };
             assert!(target.store().take(copied).await.unwrap());
@@ -110,6 +114,21 @@ async fn a_shard_moves_with_everything_that_belongs_to_it() {
 }
 
 #[tokio::test]
+async fn a_page_of_large_customers_ends_before_it_is_too_long_for_a_message() {
+    let (source, target) = (owner(None).await, Open::new(None));
+    for n in 0..5 {
+        let update = Update { plan: "p".repeat(400 << 10), cost: 1 };
+        let put = Put { key: key(n), epoch: None, request: "a".to_owned(), update };
+        source.store().put(put).await.unwrap().unwrap();
+    }
+    let order = Order::Copy { shard: 1, range: Range::default(), epoch: 1, source: "d1".to_owned() };
+    assert!(target.obey(order).await.changed);
+    // Each is twice in its row: in the record and in the receipt.
+    assert_eq!(source.copy_to(&target, 0).await, (3, false));
+    assert_eq!(target.store().counted().unwrap().1[&1], 5);
+}
+
+#[tokio::test]
 async fn a_copy_that_is_begun_again_begins_with_nothing() {
     let (source, target) = (owner(None).await, Open::new(None));
     source.put(key(1), "a", 1).await.unwrap();
@@ -119,7 +138,8 @@ async fn a_copy_that_is_begun_again_begins_with_nothing() {
     assert!(target.obey(Order::Delete { shard: 1, epoch: 2 }).await.changed);
     assert!(target.obey(copy(2)).await.changed);
     assert_eq!(target.store().counted().unwrap().1[&1], 0);
-    let old = Copied { shard: 1, epoch: 1, rows: Vec::new(), mark: Some((1, 0, true)) };
+    let old =
+        Copied { shard: 1, epoch: 1, rows: Vec::new(), mark: Some(Mark { seq: 1, behind: 0, whole: true }) };
     assert!(!target.store().take(old).await.unwrap(), "a part of the old copy is not taken");
 }
 
