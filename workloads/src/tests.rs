@@ -437,7 +437,7 @@ fn in_the_end_the_buffer_gets_the_time_to_drain_and_every_node_shows_its_sequenc
         asked.push(op);
     }
     let waited_ms: Vec<u64> = asked.iter().map_while(|op| op.value.as_u64()).collect();
-    assert_eq!(waited_ms.iter().sum::<u64>(), 3 * crate::orders::USUAL_WINDOW_MS);
+    assert_eq!(waited_ms.iter().sum::<u64>(), 5 * crate::orders::USUAL_WINDOW_MS);
     let then: Vec<&str> = asked[waited_ms.len()..].iter().map(|op| &*op.f).take(3).collect();
     assert_eq!(
         (then, asked.len() - waited_ms.len()),

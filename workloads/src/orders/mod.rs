@@ -40,8 +40,9 @@ pub const USUAL_WINDOW_MS: u64 = 1_000;
 
 /// How many windows, and milliseconds at least, the buffer may need to drain after the last event; waited for twice, before
 /// each round of final reads. Event time then goes on with the time that passes, and has the window and the lead of the
-/// source that is furthest ahead to go.
-const DRAIN_WINDOWS: u64 = 3;
+/// source that is furthest ahead to go, and the time for which nothing could be accepted before. The contract asks for six
+/// in all; a little more, and hardly an event waits that it excepts.
+const DRAIN_WINDOWS: u64 = 5;
 const DRAIN_MS_MIN: u64 = 1_500;
 
 /// The window of the plan, in milliseconds.

@@ -2,7 +2,7 @@
 
 ordeal_kit::bugs! {
     WriteDropped = "write-dropped-in-handoff":
-        "the last round of a copy, what the source took until it was frozen, is not kept",
+        "of a copy only the first round is kept, and not what the source took from then on until it was frozen",
     TwoOwners = "two-owners-accept":
         "a source that has frozen a shard goes on serving it until it deletes it, while the target serves it already",
     BoundaryLost = "boundary-key-lost":

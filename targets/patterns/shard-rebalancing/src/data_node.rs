@@ -206,7 +206,7 @@ impl DataNode {
             // What changes while the round goes on comes again in the next one.
             let (seq, frozen) = *first.get_or_insert((seq, frozen));
             behind += rows.len() as u64;
-            if self.bug == Some(Bug::WriteDropped) && frozen && after > 0 {
+            if self.bug == Some(Bug::WriteDropped) && after > 0 {
                 rows.clear();
             }
             let mark = next.is_none().then_some(Mark { seq, behind, whole: frozen });
