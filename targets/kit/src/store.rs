@@ -7,6 +7,8 @@
 //! - on an error the writer ends, and with it the node: what a failed commit left behind is only known after the file is
 //!   opened again.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -79,6 +81,29 @@ impl From<StoreError> for ApiError {
 /// An error of the database, whichever of its kinds.
 pub fn database_error(why: impl Into<redb::Error>) -> StoreError {
     StoreError::Database(Box::new(why.into()))
+}
+
+/// Opens a database in this file, or makes one. It is made aside: redb never again opens a file in whose making its process
+/// ended.
+///
+/// # Errors
+/// The database, or the directory.
+pub fn open_database(file: &Path, cache_bytes: usize) -> Result<Database, redb::Error> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(cache_bytes);
+    if !file.try_exists()? {
+        let unfinished = file.with_extension("unfinished");
+        match std::fs::remove_file(&unfinished) {
+            Err(why) if why.kind() != ErrorKind::NotFound => return Err(why.into()),
+            _ => drop(builder.create(&unfinished)?),
+        }
+        std::fs::rename(&unfinished, file)?;
+        if let Some(directory) = file.parent() {
+            // The file itself must be there after a power loss, not only what is in it.
+            File::open(directory)?.sync_all()?;
+        }
+    }
+    Ok(builder.open(file)?)
 }
 
 /// Reads a row of JSON.
@@ -156,9 +181,7 @@ impl<C: Send + 'static> Storage<C> {
         prepare: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
     ) -> Result<(Self, T), StoreError> {
         std::fs::create_dir_all(file.directory)?;
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES);
-        let database = builder.create(file.directory.join(file.name)).map_err(database_error)?;
+        let database = open_database(&file.directory.join(file.name), CACHE_BYTES).map_err(database_error)?;
         let transaction = database.begin_write().map_err(database_error)?;
         check_node(&transaction, file.node)?;
         let prepared = prepare(&transaction)?;

@@ -13,7 +13,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
-use std::fs::File;
 use std::io;
 use std::ops::RangeBounds;
 use std::path::Path;
@@ -23,6 +22,7 @@ use std::thread::JoinHandle;
 
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
+use ordeal_kit::store::open_database;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -149,10 +149,7 @@ impl Log {
     /// Opens the log in this directory, or makes one.
     pub(crate) fn open(dir: &Path, options: LogOptions) -> Result<Log, LogError> {
         std::fs::create_dir_all(dir)?;
-        let mut builder = Database::builder();
-        let database = builder.set_cache_size(CACHE_BYTES).create(dir.join("log.redb")).map_err(database)?;
-        // The file itself must be there after a power loss, not only what is in it.
-        File::open(dir)?.sync_all()?;
+        let database = open_database(&dir.join("log.redb"), CACHE_BYTES).map_err(database)?;
         Log::over(database, options)
     }
 

@@ -449,6 +449,19 @@ async fn nothing_is_removed_from_the_log_before_a_snapshot_covers_it() {
     assert_eq!(log.purged(), Some(upto));
 }
 
+/// As a node leaves it that ends while it makes its files for the first time.
+#[tokio::test]
+async fn a_log_whose_making_was_interrupted_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("log.unfinished"), vec![0; 1 << 20]).unwrap();
+    for _ in 0..2 {
+        let log = Log::open(dir.path(), LogOptions::default()).unwrap();
+        log.close().await;
+    }
+    let files = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(files.collect::<Vec<_>>(), ["log.redb"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_log_is_refused_with_its_place() {
     let cluster = Cluster::new(1, Defects::default()).await;
