@@ -89,14 +89,23 @@ pub(crate) fn block_on(node: impl Future<Output = anyhow::Result<()>>) -> anyhow
 /// The threads of a node. Where there is no room for all of them tokio panics, and waits for ever for those that it
 /// has; a node that is short of memory says so, and ends.
 fn runtime() -> anyhow::Result<Runtime> {
-    let hook = panic::take_hook();
-    panic::set_hook(Box::new(|_| {
-        tracing::error!("cannot start the async runtime: the system has no room for its threads");
-        std::process::exit(NOT_STARTED);
-    }));
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(|_| no_room()));
     let started = Runtime::new();
-    panic::set_hook(hook);
+    drop(panic::take_hook());
+    panic::set_hook(Box::new(move |panicked| {
+        // Threads begin later as well, and need a stack for signals, without which the standard library panics.
+        if panicked.location().is_some_and(|at| at.file().ends_with("stack_overflow.rs")) {
+            no_room();
+        }
+        usual(panicked);
+    }));
     started.context("cannot start the async runtime")
+}
+
+fn no_room() -> ! {
+    tracing::error!("the system has no room for another thread");
+    std::process::exit(NOT_STARTED);
 }
 
 /// Where a node listens.
